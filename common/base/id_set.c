@@ -1,0 +1,102 @@
+#include "common/base/id_set.h"
+
+#include "common/base/hash.h"
+#include "common/base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ID_SET_MAX (UINT32_MAX / 4)
+
+static enum status allocate(struct id_set *ret, uint32_t capacity, struct error *err)
+{
+	uint32_t slots = 32;
+	while (slots < capacity * 2)
+		slots *= 2;
+	struct id_set set = {.capacity = slots / 2, .slot_mask = slots - 1};
+	enum status status = memory_alloc(&set.ids, set.capacity, sizeof(*set.ids), "id set", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&set.slots, slots, sizeof(*set.slots), "id set", err);
+	if (status != STATUS_OK) {
+		free(set.ids);
+		return status;
+	}
+	*ret = set;
+	return STATUS_OK;
+}
+
+enum status id_set_init(struct id_set *set, uint32_t capacity, struct error *err)
+{
+	if (capacity > ID_SET_MAX)
+		return error_set(
+			err, STATUS_RESOURCE_EXHAUSTED, "id set: %u ids are too many", capacity);
+	return allocate(set, capacity, err);
+}
+
+void id_set_fini(struct id_set *set)
+{
+	free(set->ids);
+	free(set->slots);
+	*set = (struct id_set){0};
+}
+
+static uint32_t probe(const struct id_set *set, uint64_t id)
+{
+	uint32_t slot = (uint32_t)hash_u64(id) & set->slot_mask;
+	while (set->slots[slot] && set->ids[set->slots[slot] - 1] != id)
+		slot = (slot + 1) & set->slot_mask;
+	return slot;
+}
+
+void id_set_clear(struct id_set *set)
+{
+	/* Newest first: a probe sequence stays whole until its end is removed. */
+	while (set->count > 0) {
+		uint32_t slot = probe(set, set->ids[set->count - 1]);
+		set->slots[slot] = 0;
+		set->count--;
+	}
+}
+
+static enum status grow(struct id_set *set, struct error *err)
+{
+	if (set->capacity > ID_SET_MAX)
+		return error_set(
+			err, STATUS_RESOURCE_EXHAUSTED, "id set: more than %u ids", set->count);
+	struct id_set larger;
+	enum status status = allocate(&larger, set->capacity * 2, err);
+	if (status != STATUS_OK)
+		return status;
+	memcpy(larger.ids, set->ids, set->count * sizeof(*set->ids));
+	for (uint32_t i = 0; i < set->count; i++) {
+		larger.slots[probe(&larger, larger.ids[i])] = i + 1;
+		larger.count = i + 1;
+	}
+	id_set_fini(set);
+	*set = larger;
+	return STATUS_OK;
+}
+
+enum status id_set_add(struct id_set *set, uint64_t id, uint32_t *ret_position, struct error *err)
+{
+	uint32_t slot = probe(set, id);
+	if (set->slots[slot]) {
+		*ret_position = set->slots[slot] - 1;
+		return STATUS_OK;
+	}
+	if (set->count == set->capacity) {
+		enum status status = grow(set, err);
+		if (status != STATUS_OK)
+			return status;
+		slot = probe(set, id);
+	}
+	set->ids[set->count++] = id;
+	set->slots[slot] = set->count;
+	*ret_position = set->count - 1;
+	return STATUS_OK;
+}
+
+uint32_t id_set_find(const struct id_set *set, uint64_t id)
+{
+	return set->slots[probe(set, id)] - 1;
+}

@@ -1,0 +1,35 @@
+/*
+ * A small set of ids that numbers them in order of first appearance: the way a batch finds its
+ * unique ids in linear time.
+ *
+ * Invariants: ids[0..count) are distinct; open addressing with linear probing at a load of at
+ * most 1/2; id_set_clear costs the slots that were used, not the capacity.
+ * Threads: owner-thread only.
+ */
+#ifndef MARQUEE_BASE_ID_SET_H
+#define MARQUEE_BASE_ID_SET_H
+
+#include "common/base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct id_set {
+	uint64_t *ids; /* [count], in order of first appearance */
+	uint32_t count;
+	uint32_t capacity; /* of ids */
+	uint32_t *slots;   /* [slot_mask + 1]: position in ids plus one, 0 empty */
+	uint32_t slot_mask;
+};
+
+/* A set of all zeros is not valid; init allocates for `capacity` ids and add grows it. */
+MUST_CHECK enum status id_set_init(struct id_set *set, uint32_t capacity, struct error *err);
+void id_set_fini(struct id_set *set);
+void id_set_clear(struct id_set *set);
+/* The id's position in set->ids; adds it when it is new. */
+MUST_CHECK enum status id_set_add(
+	struct id_set *set, uint64_t id, uint32_t *ret_position, struct error *err);
+/* UINT32_MAX when absent. */
+uint32_t id_set_find(const struct id_set *set, uint64_t id);
+
+#endif

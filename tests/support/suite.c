@@ -1,0 +1,17 @@
+#include "tests/support/suite.h"
+
+#include <stdlib.h>
+
+int run_cases(const char *name, const TTest *const *cases)
+{
+	Suite *suite = suite_create(name);
+	TCase *tcase = tcase_create(name);
+	for (; *cases; cases++)
+		tcase_add_test(tcase, *cases);
+	suite_add_tcase(suite, tcase);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
