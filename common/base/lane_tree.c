@@ -29,7 +29,11 @@ uint32_t lane_spans(uint32_t lanes, struct lane_span block, struct lane_span *re
 	return count;
 }
 
-/* One strip of the subtree over [first, first + width): NULL when it is empty. */
+/*
+ * One strip of the subtree over [first, first + width): NULL when it is empty, else a slot's own
+ * strip or scratch's first. An empty left half leaves that first strip to the right one, which
+ * otherwise could come back in a strip that the next subtree overwrites.
+ */
 static const float *strip_sum(float *scratch, const float *const *slots, uint32_t lanes,
 	uint32_t first, uint32_t width, size_t offset, size_t n)
 {
@@ -39,8 +43,8 @@ static const float *strip_sum(float *scratch, const float *const *slots, uint32_
 		return slots[first] ? slots[first] + offset : NULL;
 	uint32_t half = width / 2;
 	const float *left = strip_sum(scratch, slots, lanes, first, half, offset, n);
-	const float *right =
-		strip_sum(scratch + STRIP, slots, lanes, first + half, half, offset, n);
+	const float *right = strip_sum(
+		left ? scratch + STRIP : scratch, slots, lanes, first + half, half, offset, n);
 	if (!left || !right)
 		return left ? left : right;
 	for (size_t i = 0; i < n; i++)
