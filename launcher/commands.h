@@ -1,0 +1,10 @@
+/*
+ * The subcommands of `marquee`, one file each (cmd_<name>.c): they parse their options, call the
+ * library that does the work, and print. main.c has the table.
+ *
+ * Each gets argv[0] = "marquee <name>" and returns an exit code of flags.h.
+ */
+#ifndef MARQUEE_LAUNCHER_COMMANDS_H
+#define MARQUEE_LAUNCHER_COMMANDS_H
+
+#endif

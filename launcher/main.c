@@ -1,0 +1,19 @@
+/* The `marquee` program: the table of its subcommands. A new one is a row here and a file. */
+#include "launcher/commands.h"
+#include "launcher/dispatch.h"
+
+static const struct command commands[] = {
+	{0},
+};
+
+int main(int argc, char **argv)
+{
+	const struct command_set set = {
+		.program = "marquee",
+		.version = MARQUEE_VERSION,
+		.summary = "Trains recommendation models whose embedding tables live on parameter "
+			   "servers,\nand answers with them.",
+		.commands = commands,
+	};
+	return dispatch(&set, argc, argv);
+}
