@@ -7,4 +7,6 @@
 #ifndef MARQUEE_LAUNCHER_COMMANDS_H
 #define MARQUEE_LAUNCHER_COMMANDS_H
 
+int cmd_launch(int argc, char **argv);
+
 #endif

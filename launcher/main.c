@@ -3,6 +3,7 @@
 #include "launcher/dispatch.h"
 
 static const struct command commands[] = {
+	{"launch", cmd_launch, "train with parameter servers and several workers"},
 	{0},
 };
 

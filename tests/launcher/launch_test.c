@@ -1,0 +1,297 @@
+/* Jobs of shell scripts that play parameter server, mpirun and worker. */
+#include "launcher/launch.h"
+
+#include "common/base/file.h"
+#include "tests/support/suite.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Announces itself as "tcp://test:<shard>" and stays until it is told to go. */
+#define GOOD_SERVER                                                                                \
+	"trap 'echo server leaves; exit 0' TERM\n"                                                 \
+	"echo \"pserver: ready tcp://test:${4%/*} shard $4\"\n"                                    \
+	"while :; do sleep 0.05; done\n"
+
+struct stage {
+	char directory[64];
+	char pserver[PATH_SIZE], worker[PATH_SIZE], mpirun[PATH_SIZE];
+	char output_path[PATH_SIZE];
+	struct launch_programs programs;
+	struct launch_options options;
+	char *output; /* what the job printed, both streams */
+};
+
+static void write_script(
+	char path[PATH_SIZE], const char *directory, const char *name, const char *body)
+{
+	struct error err = {0};
+	assert_ok(path_join(path, directory, name, &err), &err);
+	FILE *file = fopen(path, "w");
+	ck_assert_ptr_nonnull(file);
+	fprintf(file, "#!/bin/sh\n%s", body);
+	fclose(file);
+	ck_assert_int_eq(chmod(path, 0755), 0);
+}
+
+static void stage_open(struct stage *stage, const char *pserver, const char *worker)
+{
+	struct error err = {0};
+	*stage = (struct stage){.directory = "/tmp/marquee-launch-XXXXXX"};
+	ck_assert_ptr_nonnull(mkdtemp(stage->directory));
+	write_script(stage->pserver, stage->directory, "pserver", pserver);
+	write_script(stage->worker, stage->directory, "worker", worker);
+	write_script(stage->mpirun, stage->directory, "mpirun",
+		"echo \"mpirun $*\" | sed \"s|$(dirname $0)/||\"\n"
+		"while [ \"${1#-}\" != \"$1\" ]; do shift 2; done\nexec \"$@\"\n");
+	assert_ok(path_join(stage->output_path, stage->directory, "output", &err), &err);
+	int output = open(stage->output_path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+	ck_assert_int_ge(output, 0);
+	stage->programs = (struct launch_programs){
+		.pserver = stage->pserver, .worker = stage->worker, .mpirun = stage->mpirun};
+	stage->options = (struct launch_options){.workers = 2,
+		.servers = 2,
+		.grace_ms = 20000,
+		.output = output,
+		.errors = output,
+		.clock = clock_real()};
+}
+
+static enum status stage_run(struct stage *stage, struct error *err)
+{
+	struct error read_err = {0};
+	size_t size;
+	enum status status = launch_run(&stage->programs, &stage->options, err);
+	assert_ok(file_read_all(stage->output_path, 1 << 20, &stage->output, &size, &read_err),
+		&read_err);
+	return status;
+}
+
+static void stage_close(struct stage *stage)
+{
+	struct error err = {0};
+	free(stage->output);
+	close(stage->options.output);
+	assert_ok(directory_remove(stage->directory, &err), &err);
+}
+
+static void assert_printed(const struct stage *stage, const char *text)
+{
+	ck_assert_msg(
+		strstr(stage->output, text) != NULL, "'%s' is not in:\n%s", text, stage->output);
+}
+
+START_TEST(workers_get_the_servers_addresses_and_their_options_unchanged)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage, GOOD_SERVER,
+		"for argument; do echo \"<$argument>\"; done\necho 'digest 00ff'\n");
+	const char *const arguments[] = {"--data", "a b", "--epochs=3"};
+	stage.options.worker_arguments = arguments;
+	stage.options.worker_argument_count = 3;
+	assert_ok(stage_run(&stage, &err), &err);
+	assert_printed(&stage, "worker | mpirun -n 2 worker --servers "
+			       "tcp://test:0,tcp://test:1 --data a b --epochs=3\n");
+	assert_printed(&stage, "worker | <--servers>\nworker | <tcp://test:0,tcp://test:1>\n"
+			       "worker | <--data>\nworker | <a b>\nworker | <--epochs=3>\n"
+			       "worker | digest 00ff\n");
+	assert_printed(&stage, "pserver 0 | pserver: ready tcp://test:0 shard 0/2\n");
+	assert_printed(&stage, "pserver 1 | pserver: ready tcp://test:1 shard 1/2\n");
+	assert_printed(&stage, "pserver 0 | server leaves\n");
+	assert_printed(&stage, "pserver 1 | server leaves\n");
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_hostfile_goes_to_mpirun_and_the_host_to_the_servers)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage, "echo \"$*\"\n" GOOD_SERVER, "exit 0\n");
+	stage.options.hostfile = "hosts";
+	stage.options.server_host = "10.0.0.7";
+	assert_ok(stage_run(&stage, &err), &err);
+	assert_printed(&stage, "worker | mpirun -f hosts -n 2 worker --servers ");
+	assert_printed(&stage, "pserver 0 | --listen tcp://10.0.0.7:0 --shard 0/2\n");
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(both_streams_and_an_unfinished_last_line_are_forwarded)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage, GOOD_SERVER, "echo to errors >&2\nprintf 'no newline'\n");
+	assert_ok(stage_run(&stage, &err), &err);
+	assert_printed(&stage, "worker | to errors\n");
+	assert_printed(&stage, "worker | no newline\n");
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_failing_worker_ends_the_job_and_is_named)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage, GOOD_SERVER, "echo no such data >&2\nexit 3\n");
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err,
+		"worker failed first: it exited with code 3 after ");
+	assert_printed(&stage, "worker | no such data\n");
+	assert_printed(&stage, "pserver 1 | server leaves\n");
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_killed_server_ends_the_job_before_its_workers_complain)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage,
+		"echo \"pserver: ready tcp://test:$$ shard $4\"\n"
+		"while :; do sleep 0.05; done\n",
+		/* $2: tcp://test:PID,tcp://test:PID */
+		"trap 'echo worker leaves; exit 1' TERM\nkill -9 \"${2##*:}\"\n"
+		"while :; do sleep 0.05; done\n");
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err,
+		"pserver 1 failed first: it was killed by signal 9 (Killed) after ");
+	assert_printed(&stage, "worker | worker leaves\n");
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_server_that_ends_early_is_a_failure_even_with_code_0)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage, "exit 0\n", "echo started\n");
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err,
+		"failed first: it exited with code 0 after ");
+	ck_assert_ptr_null(strstr(stage.output, "started"));
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_server_that_never_gets_ready_is_named_at_the_deadline)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage,
+		"[ $4 = 1/2 ] && echo 'pserver: ready tcp://test:1 shard 0/2'\n" /* not its shard */
+		"[ $4 = 0/2 ] && echo 'pserver: ready tcp://test:0 shard 0/2'\n"
+		"exec sleep 600\n",
+		"echo started\n");
+	stage.options.ready_timeout_ms = 500;
+	assert_fails(stage_run(&stage, &err), STATUS_DEADLINE_EXCEEDED, &err,
+		"pserver 1 did not announce its address within 0.5 s");
+	ck_assert_ptr_null(strstr(stage.output, "started"));
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(who_ignores_sigterm_is_killed_after_the_grace_time)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage,
+		"trap '' TERM\necho \"pserver: ready tcp://test:0 shard $4\"\n"
+		"while :; do sleep 0.05; done\n",
+		"exit 1\n");
+	stage.options.grace_ms = 100;
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err, "worker failed first");
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_grandchild_does_not_outlive_the_job)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage, GOOD_SERVER, "sleep 600 &\necho \"child $!\"\nexit 0\n");
+	assert_ok(stage_run(&stage, &err), &err);
+	const char *child = strstr(stage.output, "worker | child ");
+	ck_assert_ptr_nonnull(child);
+	pid_t pid = (pid_t)atoi(child + strlen("worker | child "));
+	ck_assert_int_gt(pid, 1);
+	/* Gone, or dead and waiting for its new parent to notice. */
+	char path[64], text[256] = "";
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	FILE *file = fopen(path, "r");
+	if (file) {
+		size_t got = fread(text, 1, sizeof(text) - 1, file);
+		text[got] = '\0';
+		fclose(file);
+	}
+	ck_assert_msg(!file || strstr(text, ") Z ") || strstr(text, ") X "), "%s", text);
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(sigterm_ends_the_job)
+{
+	struct stage stage;
+	struct error err = {0};
+	char worker[256];
+	snprintf(worker, sizeof(worker),
+		"trap 'echo worker leaves; exit 1' TERM\nkill -TERM %d\n"
+		"while :; do sleep 0.05; done\n",
+		(int)getpid());
+	stage_open(&stage, GOOD_SERVER, worker);
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err,
+		"ended by signal 15 (Terminated) after ");
+	assert_printed(&stage, "worker | worker leaves\n");
+	assert_printed(&stage, "pserver 0 | server leaves\n");
+	sigset_t mask;
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	ck_assert_int_eq(sigismember(&mask, SIGTERM), 0);
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_missing_program_is_named)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open(&stage, GOOD_SERVER, "exit 0\n");
+	stage.programs.mpirun = "/nonexistent/mpirun";
+	assert_fails(stage_run(&stage, &err), STATUS_NOT_FOUND, &err,
+		"worker: cannot run /nonexistent/mpirun: No such file");
+	assert_printed(&stage, "pserver 0 | server leaves\n");
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_reader_that_went_away_ends_the_job)
+{
+	struct stage stage;
+	struct error err = {0};
+	int ends[2];
+	stage_open(&stage, GOOD_SERVER, "while :; do echo noise; sleep 0.05; done\n");
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	close(ends[0]);
+	close(stage.options.output);
+	stage.options.output = ends[1];
+	assert_fails(stage_run(&stage, &err), STATUS_INTERNAL, &err, "Broken pipe");
+	stage_close(&stage);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const cases[] = {workers_get_the_servers_addresses_and_their_options_unchanged,
+		a_hostfile_goes_to_mpirun_and_the_host_to_the_servers,
+		both_streams_and_an_unfinished_last_line_are_forwarded,
+		a_failing_worker_ends_the_job_and_is_named,
+		a_killed_server_ends_the_job_before_its_workers_complain,
+		a_server_that_ends_early_is_a_failure_even_with_code_0,
+		a_server_that_never_gets_ready_is_named_at_the_deadline,
+		who_ignores_sigterm_is_killed_after_the_grace_time,
+		a_grandchild_does_not_outlive_the_job, sigterm_ends_the_job,
+		a_missing_program_is_named, a_reader_that_went_away_ends_the_job, NULL};
+	return run_cases("launch", cases);
+}
