@@ -1,0 +1,245 @@
+#include "common/checkpoint/manifest.h"
+
+#include "common/base/memory.h"
+#include "common/checkpoint/json_field.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The file's text ends in this member, its 16 digits, and "\"\n}\n". */
+#define CHECKSUM_KEY	  "\"checksum\": \""
+#define CHECKSUM_KEY_SIZE (sizeof(CHECKSUM_KEY) - 1)
+#define CHECKSUM_END	  "\"\n}\n"
+
+void manifest_fini(struct manifest *manifest)
+{
+	data_source_fini(&manifest->data);
+	json_decref(manifest->model);
+	json_decref(manifest->training);
+	json_decref(manifest->cursors);
+	json_decref(manifest->servers);
+	free(manifest->files);
+	*manifest = (struct manifest){0};
+}
+
+/* A name that stays inside the directory and is none of our own: no slash, no leading dot. */
+static bool plain_name(const char *name)
+{
+	size_t length = strlen(name);
+	return length > 0 && length < MANIFEST_FILE_NAME_SIZE && name[0] != '.' &&
+	       !strchr(name, '/') && strcmp(name, MANIFEST_NAME) != 0;
+}
+
+enum status manifest_add_file(struct manifest *manifest, const char *name,
+	const struct file_stamp *stamp, struct error *err)
+{
+	if (!plain_name(name))
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"file name '%.80s' is not a plain name inside the directory", name);
+	if (manifest_find_file(manifest, name))
+		return error_set(err, STATUS_INVALID_ARGUMENT, "file '%s' is listed twice", name);
+	enum status status = memory_grow(&manifest->files, &manifest->file_capacity,
+		manifest->file_count + 1, sizeof(*manifest->files), "file list", err);
+	if (status != STATUS_OK)
+		return status;
+	struct manifest_file *file = &manifest->files[manifest->file_count++];
+	memset(file->name, 0, sizeof(file->name));
+	memcpy(file->name, name, strlen(name));
+	file->stamp = *stamp;
+	return STATUS_OK;
+}
+
+const struct manifest_file *manifest_find_file(const struct manifest *manifest, const char *name)
+{
+	for (size_t i = 0; i < manifest->file_count; i++)
+		if (strcmp(manifest->files[i].name, name) == 0)
+			return &manifest->files[i];
+	return NULL;
+}
+
+static json_t *files_to_json(const struct manifest *manifest)
+{
+	json_t *files = json_array();
+	for (size_t i = 0; i < manifest->file_count; i++) {
+		const struct manifest_file *file = &manifest->files[i];
+		json_array_append_new(files, json_pack("{s:s, s:o, s:o}", "name", file->name,
+						     "size", json_from_u64(file->stamp.size),
+						     "xxh3", json_from_hash(file->stamp.xxh3)));
+	}
+	return files;
+}
+
+static json_t *manifest_to_json(const struct manifest *manifest)
+{
+	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:O, s:O, s:O?, s:O?, s:o}",
+		"format_version", (int)MANIFEST_FORMAT_VERSION, "step",
+		json_from_u64(manifest->step), "epoch", json_from_u64(manifest->epoch), "seed",
+		json_from_u64(manifest->seed), "test_rmse",
+		json_from_optional_double(manifest->test_rmse), "digest", manifest->digest, "data",
+		data_source_to_json(&manifest->data), "model", manifest->model, "training",
+		manifest->training, "cursors", manifest->cursors, "servers", manifest->servers,
+		"files", files_to_json(manifest));
+}
+
+/* The text with the checksum member appended, owned; NULL when memory is refused. */
+static char *seal(const char *text)
+{
+	size_t length = strlen(text);
+	if (length < 2 || strcmp(text + length - 2, "\n}") != 0)
+		return NULL;
+	const size_t size = length + sizeof(",\n  " CHECKSUM_KEY "0123456789abcdef" CHECKSUM_END);
+	char *sealed = malloc(size);
+	if (!sealed)
+		return NULL;
+	memcpy(sealed, text, length - 2);
+	int used = snprintf(sealed + length - 2, size - length + 2, ",\n  ");
+	length += (size_t)used - 2;
+	snprintf(sealed + length, size - length, "%s%016" PRIx64 "%s", CHECKSUM_KEY,
+		hash_bytes(sealed, length, 0), CHECKSUM_END);
+	return sealed;
+}
+
+enum status manifest_write(
+	const struct manifest *manifest, const char *directory, struct error *err)
+{
+	char path[PATH_SIZE];
+	enum status status = path_join(path, directory, MANIFEST_NAME, err);
+	if (status != STATUS_OK)
+		return status;
+	json_t *json = manifest_to_json(manifest);
+	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+	char *sealed = text ? seal(text) : NULL;
+	if (!sealed)
+		status = error_set(err, STATUS_INVALID_ARGUMENT,
+			"%s: a member is missing or is not UTF-8", path);
+	else
+		status = file_write_atomic(path, sealed, strlen(sealed), err);
+	free(sealed);
+	free(text);
+	json_decref(json);
+	return status;
+}
+
+static enum status check_seal(const char *text, size_t size, struct error *err)
+{
+	const size_t tail = CHECKSUM_KEY_SIZE + 16 + strlen(CHECKSUM_END);
+	if (size < tail)
+		return error_set(err, STATUS_DATA_LOSS, "damaged: it does not end in its checksum");
+	char wanted[CHECKSUM_KEY_SIZE + 16 + sizeof(CHECKSUM_END)];
+	snprintf(wanted, sizeof(wanted), "%s%016" PRIx64 "%s", CHECKSUM_KEY,
+		hash_bytes(text, size - tail, 0), CHECKSUM_END);
+	if (memcmp(text + size - tail, wanted, tail) != 0)
+		return error_set(
+			err, STATUS_DATA_LOSS, "damaged: its checksum does not match its text");
+	return STATUS_OK;
+}
+
+static enum status read_file(struct manifest *manifest, const json_t *entry, struct error *err)
+{
+	const char *name;
+	struct file_stamp stamp;
+	enum status status = json_field_string(entry, "name", &name, err);
+	if (status == STATUS_OK)
+		status = json_field_u64(entry, "size", &stamp.size, err);
+	if (status == STATUS_OK)
+		status = json_field_hash(entry, "xxh3", &stamp.xxh3, err);
+	if (status == STATUS_OK)
+		status = manifest_add_file(manifest, name, &stamp, err);
+	return status == STATUS_INVALID_ARGUMENT ? STATUS_DATA_LOSS : status;
+}
+
+static enum status read_files(struct manifest *manifest, const json_t *json, struct error *err)
+{
+	json_t *files;
+	enum status status = json_field_array(json, "files", &files, err);
+	for (size_t i = 0; status == STATUS_OK && i < json_array_size(files); i++)
+		status = read_file(manifest, json_array_get(files, i), err);
+	return status;
+}
+
+/* A new reference; NULL for a missing member and for null. */
+static json_t *optional_member(const json_t *json, const char *name)
+{
+	json_t *value = json_object_get(json, name);
+	return json_is_null(value) ? NULL : json_incref(value);
+}
+
+static enum status read_members(struct manifest *manifest, const json_t *json, struct error *err)
+{
+	json_t *data;
+	const char *digest;
+	enum status status = json_field_u64(json, "step", &manifest->step, err);
+	if (status == STATUS_OK)
+		status = json_field_u64(json, "epoch", &manifest->epoch, err);
+	if (status == STATUS_OK)
+		status = json_field_u64(json, "seed", &manifest->seed, err);
+	if (status == STATUS_OK)
+		status = json_field_optional_double(json, "test_rmse", &manifest->test_rmse, err);
+	if (status == STATUS_OK)
+		status = json_field_string(json, "digest", &digest, err);
+	if (status != STATUS_OK)
+		return status;
+	if (strlen(digest) >= sizeof(manifest->digest))
+		return error_set(err, STATUS_DATA_LOSS, "'digest' is longer than 32 hex digits");
+	memcpy(manifest->digest, digest, strlen(digest) + 1);
+	status = json_field_object(json, "data", &data, err);
+	if (status == STATUS_OK)
+		status = data_source_from_json(&manifest->data, data, err);
+	if (status == STATUS_OK)
+		status = json_field_object(json, "model", &manifest->model, err);
+	json_incref(manifest->model);
+	if (status == STATUS_OK)
+		status = json_field_object(json, "training", &manifest->training, err);
+	json_incref(manifest->training);
+	manifest->cursors = optional_member(json, "cursors");
+	manifest->servers = optional_member(json, "servers");
+	return status;
+}
+
+static enum status parse(
+	struct manifest *manifest, const char *text, size_t size, struct error *err)
+{
+	json_error_t where;
+	json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
+	if (!json)
+		return error_set(err, STATUS_DATA_LOSS, "line %d: %s", where.line, where.text);
+	uint64_t version;
+	enum status status = json_field_u64(json, "format_version", &version, err);
+	/* The version comes first: another one may be sealed in another way. */
+	if (status == STATUS_OK && version != MANIFEST_FORMAT_VERSION)
+		status = error_set(err, STATUS_FAILED_PRECONDITION,
+			"format version %" PRIu64 ", this program reads version %u", version,
+			MANIFEST_FORMAT_VERSION);
+	if (status == STATUS_OK)
+		status = read_files(manifest, json, err);
+	if (status == STATUS_OK)
+		status = read_members(manifest, json, err);
+	if (status == STATUS_OK)
+		status = check_seal(text, size, err);
+	json_decref(json);
+	return status;
+}
+
+enum status manifest_read(struct manifest *ret, const char *directory, struct error *err)
+{
+	char path[PATH_SIZE];
+	char *text;
+	size_t size;
+	struct manifest manifest = {.test_rmse = NAN};
+	enum status status = path_join(path, directory, MANIFEST_NAME, err);
+	if (status == STATUS_OK)
+		status = file_read_all(path, MANIFEST_SIZE_MAX, &text, &size, err);
+	if (status != STATUS_OK)
+		return status;
+	status = parse(&manifest, text, size, err);
+	free(text);
+	if (status != STATUS_OK) {
+		manifest_fini(&manifest);
+		return error_wrap(err, status, "%s", path);
+	}
+	*ret = manifest;
+	return STATUS_OK;
+}

@@ -1,0 +1,309 @@
+#include "common/checkpoint/shard_file.h"
+
+#include "common/base/memory.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Floats gathered before a write; a record is far smaller. */
+#define STRIP_FLOATS ((size_t)1 << 16)
+
+/* The three tensors of table t in the plan. */
+enum { PART_IDS, PART_ROWS, PART_SLOTS, PARTS };
+static const char *const part_names[PARTS] = {"ids", "rows", "slots"};
+
+struct shard_writer {
+	struct safetensors_writer *file;
+	struct shard_table *tables;
+	uint64_t *written; /* records, per table */
+	float *strip;	   /* [STRIP_FLOATS] or one record, if that is more */
+	size_t strip_floats;
+	size_t table_count;
+};
+
+static void writer_free(struct shard_writer *writer)
+{
+	safetensors_writer_abandon(writer->file);
+	free(writer->tables);
+	free(writer->written);
+	free(writer->strip);
+	free(writer);
+}
+
+static void plan_table(struct tensor_plan plan[PARTS], const struct shard_table *table)
+{
+	for (int part = 0; part < PARTS; part++) {
+		plan[part] = (struct tensor_plan){
+			.type = part == PART_IDS ? TENSOR_U64 : TENSOR_F32,
+			.rank = part == PART_IDS ? 1 : 2,
+			.shape = {table->count, part == PART_ROWS ? table->dim : table->slots}};
+		snprintf(plan[part].name, sizeof(plan[part].name), "%s.%s", table->name,
+			part_names[part]);
+	}
+}
+
+enum status shard_writer_open(struct shard_writer **ret, const char *path,
+	const struct shard_table *tables, size_t table_count, struct error *err)
+{
+	struct shard_writer *writer = NULL;
+	struct tensor_plan *plan = NULL;
+	enum status status = memory_zalloc(&writer, 1, sizeof(*writer), "shard writer", err);
+	if (status != STATUS_OK)
+		return status;
+	writer->table_count = table_count;
+	writer->strip_floats = STRIP_FLOATS;
+	status = memory_alloc(&writer->tables, table_count, sizeof(*tables), path, err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(
+			&writer->written, table_count, sizeof(*writer->written), path, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&plan, table_count * PARTS, sizeof(*plan), path, err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	for (size_t t = 0; t < table_count; t++) {
+		writer->tables[t] = tables[t];
+		plan_table(plan + t * PARTS, &tables[t]);
+		if (writer->strip_floats < tables[t].dim)
+			writer->strip_floats = tables[t].dim;
+		if (writer->strip_floats < tables[t].slots)
+			writer->strip_floats = tables[t].slots;
+	}
+	status = memory_alloc(&writer->strip, writer->strip_floats, sizeof(float), path, err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	const struct tensor_metadata metadata[] = {{"format", "marquee-shard"}, {"version", "1"}};
+	status = safetensors_writer_open(
+		&writer->file, path, plan, table_count * PARTS, metadata, 2, err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	*ret = writer;
+	writer = NULL;
+cleanup:
+	free(plan);
+	if (writer)
+		writer_free(writer);
+	return status;
+}
+
+/* Writes columns [first, first + width) of n records as rows from..from+n of tensor `tensor`. */
+static enum status put_columns(struct shard_writer *writer, size_t tensor, uint64_t from,
+	const float *records, size_t record_floats, size_t first, size_t width, size_t n,
+	struct error *err)
+{
+	if (width == 0)
+		return STATUS_OK;
+	const size_t rows_per_strip = writer->strip_floats / width;
+	for (size_t done = 0; done < n;) {
+		size_t rows = n - done < rows_per_strip ? n - done : rows_per_strip;
+		for (size_t i = 0; i < rows; i++)
+			memcpy(writer->strip + i * width,
+				records + (done + i) * record_floats + first,
+				width * sizeof(float));
+		enum status status = safetensors_writer_put(writer->file, tensor,
+			(from + done) * width * sizeof(float), writer->strip,
+			rows * width * sizeof(float), err);
+		if (status != STATUS_OK)
+			return status;
+		done += rows;
+	}
+	return STATUS_OK;
+}
+
+enum status shard_writer_append(struct shard_writer *writer, size_t table, const uint64_t *ids,
+	const float *records, size_t n, struct error *err)
+{
+	if (table >= writer->table_count)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "no table number %zu", table);
+	const struct shard_table *to = &writer->tables[table];
+	const uint64_t from = writer->written[table];
+	if (n > to->count - from)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"table '%s': %zu records after %" PRIu64
+			" are more than the planned %" PRIu64,
+			to->name, n, from, to->count);
+	const size_t floats = (size_t)to->dim + to->slots;
+	enum status status = safetensors_writer_put(writer->file, table * PARTS + PART_IDS,
+		from * sizeof(*ids), ids, n * sizeof(*ids), err);
+	if (status == STATUS_OK)
+		status = put_columns(writer, table * PARTS + PART_ROWS, from, records, floats, 0,
+			to->dim, n, err);
+	if (status == STATUS_OK)
+		status = put_columns(writer, table * PARTS + PART_SLOTS, from, records, floats,
+			to->dim, to->slots, n, err);
+	if (status == STATUS_OK)
+		writer->written[table] += n;
+	return status;
+}
+
+enum status shard_writer_close(
+	struct shard_writer *writer, struct file_stamp *ret_stamp, struct error *err)
+{
+	enum status status = safetensors_writer_close(writer->file, ret_stamp, err);
+	writer->file = NULL;
+	writer_free(writer);
+	return status;
+}
+
+void shard_writer_abandon(struct shard_writer *writer)
+{
+	if (writer)
+		writer_free(writer);
+}
+
+struct reader_table {
+	const uint64_t *ids;
+	const float *rows;
+	const float *slots;
+};
+
+struct shard_reader {
+	struct safetensors file;
+	struct shard_table *tables;
+	struct reader_table *parts;
+	size_t table_count;
+};
+
+/* True when the tensor is a "<table>.ids", whose table name is then in name. */
+static bool is_ids(const struct tensor *tensor, char name[SHARD_TABLE_NAME_SIZE])
+{
+	const char *dot = strrchr(tensor->name, '.');
+	if (!dot || strcmp(dot, ".ids") != 0)
+		return false;
+	size_t length = (size_t)(dot - tensor->name);
+	if (length == 0 || length >= SHARD_TABLE_NAME_SIZE)
+		return false;
+	memcpy(name, tensor->name, length);
+	name[length] = '\0';
+	return true;
+}
+
+static enum status expect_part(const struct shard_reader *reader, const struct shard_table *table,
+	int part, const struct tensor **ret, struct error *err)
+{
+	char name[TENSOR_NAME_SIZE];
+	snprintf(name, sizeof(name), "%s.%s", table->name, part_names[part]);
+	const uint64_t shape[2] = {part == PART_IDS ? TENSOR_ANY : table->count, TENSOR_ANY};
+	enum status status =
+		safetensors_expect(&reader->file, name, part == PART_IDS ? TENSOR_U64 : TENSOR_F32,
+			part == PART_IDS ? 1 : 2, shape, ret, err);
+	if (status == STATUS_OK && part != PART_IDS && (*ret)->shape[1] > UINT32_MAX)
+		status = error_set(err, STATUS_DATA_LOSS,
+			"%s: tensor '%s': rows of %" PRIu64 " floats are too wide",
+			reader->file.path, name, (*ret)->shape[1]);
+	return status;
+}
+
+static enum status read_table(struct shard_reader *reader, const char *name, struct error *err)
+{
+	struct shard_table *table = &reader->tables[reader->table_count];
+	struct reader_table *parts = &reader->parts[reader->table_count];
+	const struct tensor *ids, *rows, *slots;
+	memcpy(table->name, name, strlen(name) + 1);
+	enum status status = expect_part(reader, table, PART_IDS, &ids, err);
+	if (status != STATUS_OK)
+		return status;
+	table->count = ids->shape[0];
+	status = expect_part(reader, table, PART_ROWS, &rows, err);
+	if (status == STATUS_OK)
+		status = expect_part(reader, table, PART_SLOTS, &slots, err);
+	if (status != STATUS_OK)
+		return status;
+	if (rows->shape[1] == 0)
+		return error_set(err, STATUS_DATA_LOSS, "%s: tensor '%s': rows of no floats",
+			reader->file.path, rows->name);
+	table->dim = (uint32_t)rows->shape[1];
+	table->slots = (uint32_t)slots->shape[1];
+	*parts = (struct reader_table){
+		.ids = ids->bytes, .rows = rows->bytes, .slots = slots->bytes};
+	reader->table_count++;
+	return STATUS_OK;
+}
+
+static enum status read_tables(struct shard_reader *reader, struct error *err)
+{
+	const size_t most = reader->file.count / PARTS;
+	enum status status =
+		memory_zalloc(&reader->tables, most, sizeof(*reader->tables), "tables", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&reader->parts, most, sizeof(*reader->parts), "tables", err);
+	for (size_t i = 0; status == STATUS_OK && i < reader->file.count; i++) {
+		char name[SHARD_TABLE_NAME_SIZE];
+		if (is_ids(&reader->file.tensors[i], name) && reader->table_count < most)
+			status = read_table(reader, name, err);
+	}
+	if (status == STATUS_OK && reader->table_count * PARTS != reader->file.count)
+		status = error_set(err, STATUS_DATA_LOSS,
+			"%s: has tensors that are not the ids, rows or slots of a table",
+			reader->file.path);
+	return status;
+}
+
+enum status shard_reader_open(struct shard_reader **ret, const char *path, struct error *err)
+{
+	struct shard_reader *reader;
+	enum status status = memory_zalloc(&reader, 1, sizeof(*reader), "shard reader", err);
+	if (status != STATUS_OK)
+		return status;
+	status = safetensors_open(&reader->file, path, err);
+	if (status == STATUS_OK)
+		status = read_tables(reader, err);
+	if (status != STATUS_OK) {
+		shard_reader_close(reader);
+		return status;
+	}
+	*ret = reader;
+	return STATUS_OK;
+}
+
+void shard_reader_close(struct shard_reader *reader)
+{
+	if (!reader)
+		return;
+	free(reader->tables);
+	free(reader->parts);
+	safetensors_close(&reader->file);
+	free(reader);
+}
+
+const struct shard_table *shard_reader_tables(const struct shard_reader *reader, size_t *ret_count)
+{
+	*ret_count = reader->table_count;
+	return reader->tables;
+}
+
+enum status shard_reader_read(const struct shard_reader *reader, size_t table, uint64_t first,
+	size_t n, uint64_t *ids, float *records, struct error *err)
+{
+	if (table >= reader->table_count)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "%s: no table number %zu",
+			reader->file.path, table);
+	const struct shard_table *from = &reader->tables[table];
+	const struct reader_table *parts = &reader->parts[table];
+	if (first > from->count || n > from->count - first)
+		return error_set(err, STATUS_OUT_OF_RANGE,
+			"%s: table '%s': records %" PRIu64 " to %" PRIu64 " of %" PRIu64,
+			reader->file.path, from->name, first, first + n, from->count);
+	if (ids)
+		memcpy(ids, parts->ids + first, n * sizeof(*ids));
+	if (!records)
+		return STATUS_OK;
+	const size_t dim = from->dim, slots = from->slots;
+	for (size_t i = 0; i < n; i++) {
+		float *record = records + i * (dim + slots);
+		memcpy(record, parts->rows + (first + i) * dim, dim * sizeof(float));
+		memcpy(record + dim, parts->slots + (first + i) * slots, slots * sizeof(float));
+	}
+	return STATUS_OK;
+}
+
+const uint64_t *shard_reader_ids(const struct shard_reader *reader, size_t table)
+{
+	return reader->parts[table].ids;
+}
+
+const float *shard_reader_rows(const struct shard_reader *reader, size_t table)
+{
+	return reader->parts[table].rows;
+}
