@@ -69,6 +69,58 @@ void lane_tree_sum(float *out, const float *const *slots, uint32_t lanes, size_t
 	}
 }
 
+/* Two slots meet in the tree at the highest bit in which they differ. */
+static unsigned int meeting_bit(uint8_t a, uint8_t b)
+{
+	return 31u - (unsigned int)__builtin_clz((unsigned int)(a ^ b));
+}
+
+/*
+ * The contributors come in slot order on a stack of finished subtrees, whose meeting bits fall
+ * strictly from the bottom to the top (at most 8 of them). A contributor that meets its predecessor
+ * at a higher bit completes every subtree below that bit. sums[d] is the sum at depth d: an array
+ * itself or scratch strip d.
+ */
+static const float *sparse_strip_sum(float *scratch, const float *const *arrays,
+	const uint8_t *slots, uint32_t count, size_t offset, size_t n)
+{
+	const float *sums[10];
+	unsigned int bits[10]; /* bits[d]: where depth d meets depth d - 1 */
+	unsigned int depth = 0;
+	sums[0] = arrays[0] + offset;
+	for (uint32_t i = 1; i <= count; i++) {
+		/* Behind the last one everything is complete. */
+		unsigned int bit = i < count ? meeting_bit(slots[i - 1], slots[i]) : 8;
+		for (; depth > 0 && bits[depth] < bit; depth--) {
+			float *sum = scratch + (depth - 1) * STRIP;
+			const float *left = sums[depth - 1], *right = sums[depth];
+			for (size_t j = 0; j < n; j++)
+				sum[j] = left[j] + right[j];
+			sums[depth - 1] = sum;
+		}
+		if (i < count) {
+			depth++;
+			sums[depth] = arrays[i] + offset;
+			bits[depth] = bit;
+		}
+	}
+	return sums[0];
+}
+
+void lane_tree_sum_sparse(
+	float *out, const float *const *arrays, const uint8_t *slots, uint32_t count, size_t n)
+{
+	float scratch[STRIP * 10];
+	if (count == 0)
+		memset(out, 0, n * sizeof(float));
+	for (size_t offset = 0; count > 0 && offset < n; offset += STRIP) {
+		size_t length = n - offset < STRIP ? n - offset : STRIP;
+		const float *sum = sparse_strip_sum(scratch, arrays, slots, count, offset, length);
+		if (sum != out + offset)
+			memcpy(out + offset, sum, length * sizeof(float));
+	}
+}
+
 double lane_tree_sum_double(double *values, uint32_t lanes)
 {
 	for (uint32_t stride = 1; stride < lanes; stride *= 2)

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LANES_MAX     256u
+#define LANES_MAX     256u /* a slot fits a uint8_t */
 #define LANES_DEFAULT 8u
 
 struct lane_span {
@@ -42,6 +42,14 @@ uint32_t lane_spans(uint32_t lanes, struct lane_span block, struct lane_span *re
  * arrays are not changed otherwise.
  */
 void lane_tree_sum(float *out, const float *const *slots, uint32_t lanes, size_t n);
+
+/*
+ * The same sum, bit for bit, from the contributors alone: arrays[count] point to n floats each,
+ * slots[count] are their slots, strictly ascending. The cost does not grow with the number of
+ * lanes. out may be one of the arrays; count 0 gives zeros.
+ */
+void lane_tree_sum_sparse(
+	float *out, const float *const *arrays, const uint8_t *slots, uint32_t count, size_t n);
 
 /* The same over scalars in double; absent lanes hold 0. values[lanes] is overwritten. */
 double lane_tree_sum_double(double *values, uint32_t lanes);

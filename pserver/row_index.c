@@ -1,0 +1,159 @@
+#include "pserver/row_index.h"
+
+#include "pserver/pages.h"
+
+#include <assert.h>
+
+#define FIRST_ENTRIES 16u
+/* A position must leave the mask at least one bit of its own; 1.7e9 rows a slab. */
+#define ENTRIES_MAX (UINT32_C(1) << 31)
+/*
+ * A generation of c entries receives 2c/5 insertions before it is full, and as many rows wait in
+ * the one before it: moving one row per insertion would be enough. Several shorten the time in
+ * which lookups have two generations to go through.
+ */
+#define MOVES_PER_CALL 16u
+
+static size_t generation_bytes(const struct index_generation *generation)
+{
+	return generation->entries ? ((size_t)generation->mask + 1) * sizeof(uint32_t) : 0;
+}
+
+static void generation_fini(struct index_generation *generation)
+{
+	pages_free(generation->entries, generation_bytes(generation));
+	*generation = (struct index_generation){0};
+}
+
+static uint32_t generation_limit(const struct index_generation *generation)
+{
+	return generation->entries ? (uint32_t)(((uint64_t)generation->mask + 1) * 4 / 5) : 0;
+}
+
+static void generation_insert(struct index_generation *generation, uint32_t hash, uint32_t position)
+{
+	const uint32_t mask = generation->mask;
+	uint32_t slot = hash & mask;
+	while (generation->entries[slot])
+		slot = (slot + 1) & mask;
+	generation->entries[slot] = (hash & ~mask) | (position + 1);
+}
+
+/* The first entry from *slot on that matches the hash; leaves *slot behind it. */
+static inline uint32_t generation_next(
+	const struct index_generation *generation, uint32_t hash, uint32_t *slot)
+{
+	const uint32_t mask = generation->mask;
+	uint32_t entry;
+	for (uint32_t at = *slot; (entry = generation->entries[at]) != 0; at = (at + 1) & mask) {
+		if (((entry ^ hash) & ~mask) == 0) {
+			*slot = (at + 1) & mask;
+			return (entry & mask) - 1;
+		}
+	}
+	return POSITION_NONE;
+}
+
+static uint32_t generation_find(const struct index_generation *generation,
+	const struct row_slab *slab, const struct slab_layout *layout, uint64_t id, uint32_t hash)
+{
+	if (!generation->entries)
+		return POSITION_NONE;
+	uint32_t slot = hash & generation->mask;
+	uint32_t position;
+	do {
+		position = generation_next(generation, hash, &slot);
+	} while (position != POSITION_NONE && row_slab_at(slab, layout, position)->id != id);
+	return position;
+}
+
+void row_index_fini(struct row_index *index)
+{
+	generation_fini(&index->current);
+	generation_fini(&index->previous);
+	*index = (struct row_index){0};
+}
+
+enum status row_index_reserve(struct row_index *index, uint32_t count, struct error *err)
+{
+	if (count < generation_limit(&index->current))
+		return STATUS_OK;
+	assert(!index->previous.entries);
+	uint64_t entries =
+		index->current.entries ? ((uint64_t)index->current.mask + 1) * 2 : FIRST_ENTRIES;
+	if (entries > ENTRIES_MAX)
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+			"index: a virtual shard of a table holds at most %u rows", count);
+	struct index_generation larger = {.mask = (uint32_t)entries - 1};
+	enum status status = pages_alloc(
+		&larger.entries, (size_t)entries * sizeof(*larger.entries), "index", err);
+	if (status != STATUS_OK)
+		return status;
+	index->previous = index->current;
+	index->current = larger;
+	index->previous_count = count;
+	index->moved = 0;
+	return STATUS_OK;
+}
+
+void row_index_insert(struct row_index *index, uint32_t hash, uint32_t position)
+{
+	generation_insert(&index->current, hash, position);
+}
+
+void row_index_move(
+	struct row_index *index, const struct row_slab *slab, const struct slab_layout *layout)
+{
+	if (!index->previous.entries)
+		return;
+	uint32_t hashes[MOVES_PER_CALL];
+	uint32_t n = index->previous_count - index->moved;
+	if (n > MOVES_PER_CALL)
+		n = MOVES_PER_CALL;
+	for (uint32_t i = 0; i < n; i++) {
+		hashes[i] = row_index_hash(row_slab_at(slab, layout, index->moved + i)->id);
+		__builtin_prefetch(&index->current.entries[hashes[i] & index->current.mask], 1);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		generation_insert(&index->current, hashes[i], index->moved + i);
+	index->moved += n;
+	if (index->moved == index->previous_count)
+		generation_fini(&index->previous);
+}
+
+uint32_t row_index_find(const struct row_index *index, const struct row_slab *slab,
+	const struct slab_layout *layout, uint64_t id, uint32_t hash)
+{
+	uint32_t position = generation_find(&index->current, slab, layout, id, hash);
+	if (position == POSITION_NONE)
+		position = generation_find(&index->previous, slab, layout, id, hash);
+	return position;
+}
+
+void row_index_prefetch(const struct row_index *index, uint32_t hash)
+{
+	if (index->current.entries)
+		__builtin_prefetch(&index->current.entries[hash & index->current.mask]);
+	if (index->previous.entries)
+		__builtin_prefetch(&index->previous.entries[hash & index->previous.mask]);
+}
+
+uint32_t row_index_candidate(const struct row_index *index, uint32_t hash)
+{
+	uint32_t position = POSITION_NONE;
+	uint32_t slot;
+	if (index->current.entries) {
+		slot = hash & index->current.mask;
+		position = generation_next(&index->current, hash, &slot);
+	}
+	if (position == POSITION_NONE && index->previous.entries) {
+		slot = hash & index->previous.mask;
+		position = generation_next(&index->previous, hash, &slot);
+	}
+	return position;
+}
+
+size_t row_index_bytes(const struct row_index *index)
+{
+	return generation_bytes(&index->current) + generation_bytes(&index->previous);
+}

@@ -1,0 +1,77 @@
+/*
+ * The index of a slab: from an id to the position of its record.
+ *
+ * Open addressing with linear probing over 32-bit entries. An entry is 0 when empty; else its low
+ * bits, those under the mask, hold the position plus one, and its high bits those of the id's hash,
+ * so that a lookup rarely reads a record of another id. Load at most 4/5.
+ *
+ * Growth does not stall: the larger generation starts empty and each later insertion moves a few
+ * positions of the slab into it, in order, while lookups consult both generations.
+ *
+ * Memory per row: 4 / load bytes. A generation of c entries is filled from 2c/5 to 4c/5 rows, so
+ * 5 to 10 bytes; while moving the half as large one is there too: at most (c + c/2) * 4 / (2c/5) =
+ * 15 bytes. For 1e8 rows over 64 virtual shards (1.56e6 rows, 2^21 entries) it is 5.4.
+ *
+ * Invariants: every position < slab count is in `current`, or is one of [moved, previous_count) and
+ * is in `previous`. Ids are distinct.
+ * Threads: externally locked; finds may share.
+ */
+#ifndef MARQUEE_PSERVER_ROW_INDEX_H
+#define MARQUEE_PSERVER_ROW_INDEX_H
+
+#include "common/base/hash.h"
+#include "common/base/status.h"
+#include "pserver/row_slab.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define POSITION_NONE UINT32_MAX
+
+struct index_generation {
+	uint32_t *entries; /* [mask + 1]; NULL: no generation */
+	uint32_t mask;
+};
+
+struct row_index {
+	struct index_generation current;
+	struct index_generation previous; /* while its rows are being moved */
+	uint32_t previous_count;
+	uint32_t moved;
+};
+
+/* An index of all zeros is valid and empty. */
+void row_index_fini(struct row_index *index);
+
+/* The low half: the high bits chose the virtual shard and are the same for the whole slab. */
+static inline uint32_t row_index_hash(uint64_t id)
+{
+	return (uint32_t)hash_u64(id);
+}
+
+/* Makes room for one entry more than `count`. Bounded work but for one allocation. */
+MUST_CHECK enum status row_index_reserve(
+	struct row_index *index, uint32_t count, struct error *err);
+
+/* Adds an id that is absent; only after row_index_reserve(). */
+void row_index_insert(struct row_index *index, uint32_t hash, uint32_t position);
+
+/* Moves some rows on to the current generation, when there are two. Bounded work. */
+void row_index_move(
+	struct row_index *index, const struct row_slab *slab, const struct slab_layout *layout);
+
+/* POSITION_NONE when absent. */
+uint32_t row_index_find(const struct row_index *index, const struct row_slab *slab,
+	const struct slab_layout *layout, uint64_t id, uint32_t hash);
+
+/*
+ * A find in three steps, for batches: prefetch the entries; take the first position whose entry
+ * matches the hash, so that its record can be prefetched (POSITION_NONE: the id is absent); look
+ * whether that record is the id's, else row_index_find().
+ */
+void row_index_prefetch(const struct row_index *index, uint32_t hash);
+uint32_t row_index_candidate(const struct row_index *index, uint32_t hash);
+
+size_t row_index_bytes(const struct row_index *index);
+
+#endif
