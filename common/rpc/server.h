@@ -1,0 +1,105 @@
+/*
+ * The server's side: protobuf-c services behind one listening address.
+ *
+ * A handler is a function of the generated service struct. Its closure_data is the struct
+ * rpc_server_call of the request: what came with it and where the reply goes. A handler answers
+ * exactly once, either by the closure it was given (the same as rpc_server_call_reply) or by
+ * rpc_server_call_fail, at once or later from any thread. It must not wait for another call: it
+ * runs on one of the few threads that move all messages of the process.
+ *
+ * Calls from one client may run at the same time and in any order. The number of unanswered calls
+ * is bounded (max_calls); beyond it requests stay in their connections, which slows their senders
+ * down.
+ *
+ * Threads: internally locked. A struct rpc_server_call belongs to whoever has to answer it.
+ */
+#ifndef MARQUEE_RPC_SERVER_H
+#define MARQUEE_RPC_SERVER_H
+
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "common/rpc/frame.h"
+#include "common/rpc/transport.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RPC_CALLS_DEFAULT 1024u
+
+struct rpc_server;
+struct rpc_server_call;
+
+struct rpc_server_options {
+	const char *url;   /* port 0: any that is free */
+	const void *token; /* copied; NULL: callers need none */
+	size_t token_bytes;
+	const struct rpc_tls *tls; /* for tls+tcp; used during open only */
+	size_t max_message_bytes;  /* either way; 0: RPC_MESSAGE_BYTES_DEFAULT */
+	uint32_t max_calls;	   /* unanswered at a time; 0: RPC_CALLS_DEFAULT */
+	const struct clock *clock; /* NULL: the real one; borrowed */
+};
+
+/*
+ * Listens and answers until it is closed. Borrows the services (their `base` members); a health
+ * service is there in addition. PERMISSION_DENIED for an address that others can reach without a
+ * token or mutual TLS. ALREADY_EXISTS when the address is in use.
+ */
+MUST_CHECK enum status rpc_server_open(struct rpc_server **ret,
+	const struct rpc_server_options *options, ProtobufCService *const *services,
+	size_t service_count, struct error *err);
+/*
+ * Stops taking requests, waits until every call has been answered (their handlers' owner sees to
+ * that), and frees. Takes NULL.
+ */
+void rpc_server_close(struct rpc_server *server);
+
+/* The address it is bound to, with the port. Borrowed. */
+const char *rpc_server_url(const struct rpc_server *server);
+
+struct rpc_server_stats {
+	uint64_t requests;
+	uint64_t refused; /* bad frames, unknown methods, wrong tokens */
+	uint64_t bytes_received;
+	uint64_t bytes_sent;
+};
+void rpc_server_stats(const struct rpc_server *server, struct rpc_server_stats *ret);
+
+/* Who calls. Lives as long as the call. */
+struct rpc_caller {
+	const char *job;
+	uint32_t worker;
+	uint64_t incarnation;
+	uint64_t sequence;
+};
+
+const struct rpc_caller *rpc_server_call_caller(const struct rpc_server_call *call);
+/* The request's raw part, 4-byte aligned. */
+struct rpc_bytes rpc_server_call_raw(const struct rpc_server_call *call);
+/* On the server's clock. */
+uint64_t rpc_server_call_deadline_ns(const struct rpc_server_call *call);
+
+/*
+ * Takes the request's message and its unpacked body out of the call, so that they outlive the
+ * answer. Returns owned memory; the pointers handed out before stay valid until it is freed.
+ */
+struct rpc_kept;
+struct rpc_kept *rpc_server_call_keep(struct rpc_server_call *call);
+/* Takes NULL. */
+void rpc_kept_free(struct rpc_kept *kept);
+
+/*
+ * Room for the reply's raw part, 8-byte aligned, at its final place; borrowed until the call is
+ * answered, dropped when it fails. Once per call. RESOURCE_EXHAUSTED beyond the message limit.
+ */
+MUST_CHECK enum status rpc_server_call_reserve(
+	struct rpc_server_call *call, size_t raw_bytes, unsigned char **ret_raw, struct error *err);
+
+/* Answers, and ends the call. */
+void rpc_server_call_reply(struct rpc_server_call *call, const ProtobufCMessage *body);
+void rpc_server_call_fail(struct rpc_server_call *call, enum status status, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+/* The same with an error's status and message. */
+void rpc_server_call_fail_with(struct rpc_server_call *call, const struct error *err);
+
+#endif
