@@ -1,5 +1,6 @@
 #include "common/base/flags.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -7,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLAGS_MAX 96
+#define FLAGS_MAX    96
+#define HELP_COLUMN  31 /* where the explanations begin */
+#define HELP_COLUMNS 100
 
 enum status parse_u64(const char *text, uint64_t *ret, struct error *err)
 {
@@ -32,7 +35,7 @@ enum status parse_double(const char *text, double *ret, struct error *err)
 	char *end;
 	errno = 0;
 	double value = strtod(text, &end);
-	if (end == text || *end != '\0')
+	if (end == text || *end != '\0' || isspace((unsigned char)*text))
 		return error_set(err, STATUS_INVALID_ARGUMENT, "'%.40s' is not a number", text);
 	if (!isfinite(value))
 		return error_set(err, STATUS_OUT_OF_RANGE, "'%.40s' is not a finite number", text);
@@ -59,10 +62,13 @@ static enum status check_range(
 {
 	if (flag->min == 0 && flag->max == 0)
 		return STATUS_OK;
-	if (value < flag->min || (flag->max > flag->min && value > flag->max))
-		return error_set(err, STATUS_OUT_OF_RANGE, "'%.40s' is not between %g and %g", text,
-			flag->min, flag->max > flag->min ? flag->max : INFINITY);
-	return STATUS_OK;
+	bool bounded = flag->max > flag->min;
+	if (value >= flag->min && (!bounded || value <= flag->max))
+		return STATUS_OK;
+	if (bounded)
+		return error_set(err, STATUS_OUT_OF_RANGE, "'%.40s' is not between %.15g and %.15g",
+			text, flag->min, flag->max);
+	return error_set(err, STATUS_OUT_OF_RANGE, "'%.40s' is less than %.15g", text, flag->min);
 }
 
 static enum status store_value(const struct flag *flag, const char *text, struct error *err)
@@ -106,6 +112,38 @@ static enum status store_value(const struct flag *flag, const char *text, struct
 	return STATUS_OK;
 }
 
+/* Prints words from HELP_COLUMN on, in as many lines as they need. */
+static void print_wrapped(const char *text, size_t column)
+{
+	while (*text) {
+		size_t blank = strspn(text, " ");
+		size_t word = strcspn(text + blank, " ");
+		if (column > HELP_COLUMN && column + blank + word > HELP_COLUMNS) {
+			printf("\n%*s", HELP_COLUMN, "");
+			column = HELP_COLUMN;
+			text += blank;
+			blank = 0;
+		}
+		printf("%.*s", (int)(blank + word), text);
+		column += blank + word;
+		text += blank + word;
+	}
+}
+
+static void print_flag(const struct flag *flag)
+{
+	int used = printf("  --%s%s%s", flag->name, flag->value_name ? " " : "",
+		flag->value_name ? flag->value_name : "");
+	size_t column = used > 0 ? (size_t)used : 0;
+	if (column >= HELP_COLUMN) { /* no room beside it */
+		printf("\n");
+		column = 0;
+	}
+	printf("%*s", (int)(HELP_COLUMN - column), "");
+	print_wrapped(flag->help, HELP_COLUMN);
+	printf("%s\n", flag->required ? " (required)" : "");
+}
+
 static void print_help(const struct command_line *line)
 {
 	printf("usage: %s%s%s%s\n\n%s\n", line->program, line->group_count ? " [options]" : "",
@@ -113,15 +151,8 @@ static void print_help(const struct command_line *line)
 	for (size_t g = 0; g < line->group_count; g++) {
 		const struct flag_group *group = &line->groups[g];
 		printf("\n%s:\n", group->title);
-		for (size_t i = 0; i < group->count; i++) {
-			const struct flag *flag = &group->flags[i];
-			char left[128];
-			snprintf(left, sizeof(left), "--%s%s%s", flag->name,
-				flag->value_name ? " " : "",
-				flag->value_name ? flag->value_name : "");
-			printf("  %-28s %s%s\n", left, flag->help,
-				flag->required ? " (required)" : "");
-		}
+		for (size_t i = 0; i < group->count; i++)
+			print_flag(&group->flags[i]);
 	}
 	printf("\n  %-28s %s\n", "--help", "print this and exit");
 }
@@ -178,11 +209,28 @@ static enum status take_option(struct flag_list *list, int option, struct error 
 	return store_value(list->flags[index], optarg, err);
 }
 
+/* getopt_long said '?': optopt is an option's value, a letter, or 0 for a name that is none. */
+static enum status unknown_option(
+	const struct flag_list *list, const char *argument, struct error *err)
+{
+	int index = optopt - OPTION_FLAG;
+	if (optopt >= OPTION_NEGATED)
+		index = optopt - OPTION_NEGATED;
+	if (optopt == OPTION_HELP || index >= 0)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "--%s%s takes no value",
+			optopt >= OPTION_NEGATED ? "no-" : "",
+			optopt == OPTION_HELP ? "help" : list->flags[index]->name);
+	if (optopt > 0)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "unknown option -%c", optopt);
+	return error_set(err, STATUS_INVALID_ARGUMENT, "unknown option %.80s", argument);
+}
+
 enum status flags_parse(const struct command_line *line, int argc, char **argv, int *ret_operands,
 	struct error *err)
 {
 	struct flag_list list;
 	list_build(&list, line);
+	optopt = 0;
 	optind = 0; /* glibc: start afresh, a process may parse more than once */
 	opterr = 0;
 	for (;;) {
@@ -197,8 +245,7 @@ enum status flags_parse(const struct command_line *line, int argc, char **argv, 
 			status = error_set(
 				err, STATUS_INVALID_ARGUMENT, "%s needs a value", argv[optind - 1]);
 		} else if (option == '?') {
-			status = error_set(err, STATUS_INVALID_ARGUMENT, "unknown option %s",
-				argv[optind - 1]);
+			status = unknown_option(&list, argv[optind - 1], err);
 		} else {
 			status = take_option(&list, option, err);
 		}

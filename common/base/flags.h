@@ -3,8 +3,7 @@
  *
  * A program declares its options as one or more static arrays of struct flag (shared groups, such
  * as the training options, are arrays of their own) and gets GNU long options (--name VALUE,
- * --name=VALUE),
- * --help, and messages that name the option, the value and what was expected.
+ * --name=VALUE), --help, and messages that name the option, the value and what was expected.
  *
  * Threads: externally locked; call it from main.
  */
