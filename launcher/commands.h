@@ -8,5 +8,6 @@
 #define MARQUEE_LAUNCHER_COMMANDS_H
 
 int cmd_launch(int argc, char **argv);
+int cmd_synth(int argc, char **argv);
 
 #endif

@@ -4,6 +4,7 @@
 
 static const struct command commands[] = {
 	{"launch", cmd_launch, "train with parameter servers and several workers"},
+	{"synth", cmd_synth, "generate ratings with a known truth behind them"},
 	{0},
 };
 
