@@ -28,6 +28,12 @@ void digest_merge(struct digest *digest, const struct digest *other)
 	add(digest, other->low, other->high);
 }
 
+void digest_remove(struct digest *digest, const struct digest *other)
+{
+	digest->high -= other->high + (digest->low < other->low);
+	digest->low -= other->low;
+}
+
 void digest_format(const struct digest *digest, char text[DIGEST_TEXT_SIZE])
 {
 	snprintf(text, DIGEST_TEXT_SIZE, "%016" PRIx64 "%016" PRIx64, digest->high, digest->low);

@@ -33,6 +33,8 @@ struct digest {
 void digest_add(
 	struct digest *digest, uint64_t name_hash, uint64_t index, const void *bytes, size_t size);
 void digest_merge(struct digest *digest, const struct digest *other);
+/* Takes records out again that are in. */
+void digest_remove(struct digest *digest, const struct digest *other);
 
 #define DIGEST_TEXT_SIZE 33
 /* 32 hex digits and a terminator. */

@@ -451,3 +451,19 @@ cleanup:
 	free(list.entries);
 	return status == STATUS_OK ? status : error_wrap(err, status, "prune checkpoints");
 }
+
+enum status checkpoint_discard(const char *root, struct error *err)
+{
+	struct entry_list list = {0};
+	char best[PATH_SIZE];
+	/* best.json goes first: it must not name what is gone. */
+	enum status status = path_join(best, root, BEST_NAME, err);
+	if (status == STATUS_OK)
+		status = directory_remove(best, err);
+	if (status == STATUS_OK)
+		status = scan(&list, root, err);
+	for (size_t i = 0; i < list.count && status == STATUS_OK; i++)
+		status = remove_entry(root, &list.entries[i], err);
+	free(list.entries);
+	return status == STATUS_OK ? status : error_wrap(err, status, "discard checkpoints");
+}

@@ -87,6 +87,9 @@ MUST_CHECK enum status checkpoint_read_best(
 MUST_CHECK enum status checkpoint_resolve(
 	struct checkpoint *ret, const char *path, bool best, struct error *err);
 
+/* Removes every checkpoint of ROOT and best.json: the user wants to start afresh. */
+MUST_CHECK enum status checkpoint_discard(const char *root, struct error *err);
+
 /*
  * Removes all but the newest `keep` checkpoints, never the newest nor the best, and half-written
  * directories that are no newer than the newest. keep 0 keeps all checkpoints.

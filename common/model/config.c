@@ -143,3 +143,51 @@ failed:
 	json_decref(object);
 	return NULL;
 }
+
+/* The members of struct model_sizes by name, for JSON both ways. */
+static const struct size_member {
+	const char *name;
+	size_t offset;
+} size_members[] = {
+	{"users", offsetof(struct model_sizes, users)},
+	{"genders", offsetof(struct model_sizes, genders)},
+	{"ages", offsetof(struct model_sizes, ages)},
+	{"occupations", offsetof(struct model_sizes, occupations)},
+	{"movies", offsetof(struct model_sizes, movies)},
+	{"genres", offsetof(struct model_sizes, genres)},
+	{"words", offsetof(struct model_sizes, words)},
+};
+
+#define SIZE_MEMBERS (sizeof(size_members) / sizeof(size_members[0]))
+
+json_t *model_sizes_to_json(const struct model_sizes *sizes)
+{
+	json_t *object = json_object();
+	for (size_t i = 0; object && i < SIZE_MEMBERS; i++) {
+		const char *at = (const char *)sizes + size_members[i].offset;
+		uint64_t value;
+		memcpy(&value, at, sizeof(value));
+		/* Sizes beyond 2^63 come out negative and go back in as they were. */
+		if (json_object_set_new(
+			    object, size_members[i].name, json_integer((json_int_t)value)) != 0) {
+			json_decref(object);
+			return NULL;
+		}
+	}
+	return object;
+}
+
+enum status model_sizes_from_json(struct model_sizes *ret, const json_t *json, struct error *err)
+{
+	struct model_sizes sizes;
+	for (size_t i = 0; i < SIZE_MEMBERS; i++) {
+		const json_t *member = json_object_get(json, size_members[i].name);
+		if (!json_is_integer(member) || json_integer_value(member) == 0)
+			return error_set(err, STATUS_INVALID_ARGUMENT,
+				"sizes.%s: expected a number of rows", size_members[i].name);
+		uint64_t value = (uint64_t)json_integer_value(member);
+		memcpy((char *)&sizes + size_members[i].offset, &value, sizeof(value));
+	}
+	*ret = sizes;
+	return STATUS_OK;
+}

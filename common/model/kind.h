@@ -11,7 +11,6 @@
 #include "common/base/id_set.h"
 #include "common/model/model.h"
 
-#define MODEL_TABLES_MAX  16
 #define MODEL_TENSORS_MAX 32
 
 /* A number, or one of some words when `choices` is set (then the value is the word's position). */

@@ -35,6 +35,7 @@ struct model_workspace;
 #endif
 
 #define MODEL_SETTINGS_MAX 24
+#define MODEL_TABLES_MAX   16u /* the most tables that a kind of model has */
 
 /*
  * A kind of model and its settings, as a JSON object such as {"model": "fusion", "hidden": 100}.
@@ -67,6 +68,12 @@ MUST_CHECK enum status model_config_set(
 struct model_sizes {
 	uint64_t users, genders, ages, occupations, movies, genres, words;
 };
+
+/* {"users": .., "genders": ..}: the members by name. Returns owned; NULL without memory. */
+json_t *model_sizes_to_json(const struct model_sizes *sizes);
+/* INVALID_ARGUMENT naming the member that is missing or no size. */
+MUST_CHECK enum status model_sizes_from_json(
+	struct model_sizes *ret, const json_t *json, struct error *err);
 
 struct model_table {
 	char name[32];
