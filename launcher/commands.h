@@ -9,5 +9,6 @@
 
 int cmd_launch(int argc, char **argv);
 int cmd_synth(int argc, char **argv);
+int cmd_train(int argc, char **argv);
 
 #endif

@@ -3,6 +3,7 @@
 #include "launcher/dispatch.h"
 
 static const struct command commands[] = {
+	{"train", cmd_train, "train in one process, with the tables embedded"},
 	{"launch", cmd_launch, "train with parameter servers and several workers"},
 	{"synth", cmd_synth, "generate ratings with a known truth behind them"},
 	{0},

@@ -1,0 +1,74 @@
+/*
+ * What the workers of a job say to each other: start-up, agreement, and the dense reduction.
+ * Never parameter rows, which go to the servers.
+ *
+ * One small interface with two implementations: comm_local_init() for a job of one worker, and
+ * MPI's (comm_mpi.c, linked into the worker program alone). Every call is collective: all workers
+ * make the same calls in the same order. A call that waits longer than the deadline fails with the
+ * name of the call.
+ *
+ * Threads: owner-thread only.
+ */
+#ifndef MARQUEE_WORKER_COMM_H
+#define MARQUEE_WORKER_COMM_H
+
+#include "common/base/lane_tree.h"
+#include "common/base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct comm;
+
+struct comm_operations {
+	/* Everyone's `size` bytes, in rank order, into out[workers * size]. */
+	enum status (*all_gather)(
+		struct comm *comm, const void *bytes, size_t size, void *out, struct error *err);
+	/* Worker 0's bytes to everyone. */
+	enum status (*broadcast)(struct comm *comm, void *bytes, size_t size, struct error *err);
+	/*
+	 * The sum of the lanes' gradients along the fixed tree, to everyone: sums[i] holds the sum
+	 * over spans[i] of this worker, n floats each. The total is left in sums[0].
+	 */
+	enum status (*tree_sum)(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
+		float *const *sums, uint32_t span_count, size_t n, struct error *err);
+};
+
+struct comm {
+	uint32_t rank;
+	uint32_t workers;
+	const struct comm_operations *operations;
+};
+
+/* A job of one worker. */
+void comm_local_init(struct comm *comm);
+
+MUST_CHECK enum status comm_all_gather(
+	struct comm *comm, const void *bytes, size_t size, void *out, struct error *err);
+MUST_CHECK enum status comm_broadcast(
+	struct comm *comm, void *bytes, size_t size, struct error *err);
+MUST_CHECK enum status comm_tree_sum(struct comm *comm, uint32_t lanes,
+	const struct lane_span *spans, float *const *sums, uint32_t span_count, size_t n,
+	struct error *err);
+
+/* Waits for everyone. */
+MUST_CHECK enum status comm_barrier(struct comm *comm, struct error *err);
+
+/*
+ * Sums per-lane values over the lanes along the tree: values[lanes] holds this worker's lanes, the
+ * others' places are ignored. The result is the same on every worker, bit for bit.
+ */
+MUST_CHECK enum status comm_lane_sum(struct comm *comm, const double *values, uint32_t lanes,
+	double *ret_sum, struct error *err);
+
+/*
+ * Worker 0's status and message to everyone: after a step that worker 0 alone takes (a checkpoint),
+ * so that nobody goes on alone.
+ */
+MUST_CHECK enum status comm_agree(struct comm *comm, enum status mine, struct error *err);
+
+/* As comm_agree, for a step that every worker takes: the first failure in rank order goes to
+ * everyone. */
+MUST_CHECK enum status comm_agree_all(struct comm *comm, enum status mine, struct error *err);
+
+#endif

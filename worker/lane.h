@@ -1,0 +1,75 @@
+/*
+ * A lane: one virtual worker. It owns a disjoint block of the training examples (and of the
+ * held-out ones), reads it in its own order, and turns the examples of a step into the distinct
+ * users and movies that the model computes.
+ *
+ * What a lane produces depends on (seed, epoch, step, its examples) only, never on the thread or
+ * the process that runs it.
+ *
+ * Threads: a lane is owner-thread only within a phase; different lanes run side by side.
+ */
+#ifndef MARQUEE_WORKER_LANE_H
+#define MARQUEE_WORKER_LANE_H
+
+#include "common/base/id_set.h"
+#include "common/base/status.h"
+#include "common/data/dataset.h"
+#include "common/model/model.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lane_options {
+	uint64_t seed;
+	double unknown_rate;
+	bool shuffle;
+};
+
+struct lane {
+	/* immutable after init */
+	uint32_t index;
+	struct lane_options options;
+	const struct catalog *catalog; /* borrowed */
+	struct lane_shard train;
+	struct lane_shard test;
+
+	/* the order of the epoch */
+	uint32_t *order; /* [train.count] */
+	uint64_t epoch;	 /* of `order`; UINT64_MAX: none yet */
+
+	/* the examples at hand, as the model takes them */
+	struct id_set user_set, movie_set;	/* keys: catalog index * 2 + is unknown */
+	struct user_entity *users;		/* [capacity] */
+	struct movie_entity *movies;		/* [capacity] */
+	uint32_t *example_user, *example_movie; /* [capacity] */
+	float *labels;				/* [capacity] */
+	uint32_t capacity;
+	struct model_batch batch;
+
+	struct model_workspace *workspace; /* owned */
+};
+
+/* `capacity`: the most examples one batch may have. Copies the options, borrows the catalog. */
+MUST_CHECK enum status lane_init(struct lane *lane, uint32_t index,
+	const struct lane_options *options, const struct dataset *dataset,
+	const struct model *model, uint32_t capacity, struct error *err);
+void lane_fini(struct lane *lane);
+
+/*
+ * The examples [begin, begin + count) of the epoch's order (cut at the shard's end), and the
+ * model's plan for them. scale: see struct model_batch.
+ */
+MUST_CHECK enum status lane_load_train(struct lane *lane, uint64_t epoch, uint64_t begin,
+	uint32_t count, float scale, struct error *err);
+
+/* The held-out examples [begin, begin + count), in file order, nobody unknown. */
+MUST_CHECK enum status lane_load_test(
+	struct lane *lane, uint64_t begin, uint32_t count, struct error *err);
+
+/* The model's label of a rating in stars, and back: label = 2 * stars - 5. */
+static inline float label_of_stars(float stars)
+{
+	return 2.0f * stars - 5.0f;
+}
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * The parameter client: how a worker reads and updates the tables, wherever they are.
+ *
+ * One small interface, two implementations: embedded (a store in this process) and remote
+ * (parameter servers over nng). The trainer knows this interface alone.
+ *
+ * A step is one exchange: the gradients of the step that was computed, and the rows of the next
+ * one. With remote servers it is one message per server and step.
+ *
+ * Threads: owner-thread only.
+ */
+#ifndef MARQUEE_WORKER_PARAMS_H
+#define MARQUEE_WORKER_PARAMS_H
+
+#include "common/base/hash.h"
+#include "common/base/status.h"
+#include "pserver/table.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rows to read: rows[count * dim] is filled in the order of ids, which are distinct. */
+struct params_pull {
+	uint32_t table;
+	uint32_t count;
+	const uint64_t *ids;
+	float *rows;
+};
+
+/* Gradients to apply, summed over the lanes of the span that starts at lane `slot`; ids are
+ * distinct. */
+struct params_push {
+	uint32_t table;
+	uint32_t slot;
+	uint32_t count;
+	const uint64_t *ids;
+	const float *gradients; /* [count * dim] */
+};
+
+struct params_step {
+	/* Applied as step `push_step` (0-based). push_count 0 and has_push false: nothing to push.
+	 */
+	int has_push;
+	uint64_t push_step;
+	const struct params_push *pushes;
+	uint32_t push_count;
+	/* Then read, seeing every step before pull_step that the mode guarantees. */
+	int has_pull;
+	uint64_t pull_step;
+	const struct params_pull *pulls;
+	uint32_t pull_count;
+};
+
+struct params_traffic {
+	uint64_t bytes_sent, bytes_received, messages;
+};
+
+struct params;
+
+/* Called once a chunk; the arrays are borrowed for the call. Record: row, then optimizer slots. */
+typedef enum status params_sink(void *context, uint32_t table, const uint64_t *ids,
+	const float *records, size_t count, struct error *err);
+
+struct params_operations {
+	enum status (*exchange)(
+		struct params *params, const struct params_step *step, struct error *err);
+	/* Every created record of a table, from every server, in no promised order. */
+	enum status (*snapshot)(struct params *params, uint32_t table, params_sink *sink,
+		void *context, struct error *err);
+	enum status (*count)(
+		struct params *params, uint32_t table, uint64_t *ret_rows, struct error *err);
+	/* Sets records, creating rows as needed; before the first exchange only. */
+	enum status (*restore)(struct params *params, uint32_t table, const uint64_t *ids,
+		const float *records, size_t count, struct error *err);
+	/* Over every record of every table. */
+	enum status (*digest)(struct params *params, struct digest *ret, struct error *err);
+	/* Says that this worker is done; nobody waits for it any longer. */
+	enum status (*leave)(struct params *params, struct error *err);
+	void (*free)(struct params *params);
+};
+
+#define PARAMS_TABLES_MAX 32
+
+struct params {
+	const struct params_operations *operations;
+	uint32_t table_count;
+	struct table_spec tables[PARAMS_TABLES_MAX];
+	uint32_t record_floats[PARAMS_TABLES_MAX]; /* row and slots */
+	struct params_traffic traffic;
+};
+
+/* Tables in this process. Copies the specs. Single worker only. */
+MUST_CHECK enum status params_embedded_new(struct params **ret, uint64_t seed,
+	const struct table_spec *tables, uint32_t table_count, struct error *err);
+
+/* Takes NULL. */
+void params_free(struct params *params);
+
+/* For implementations: copies the specs and works out the size of their records. */
+MUST_CHECK enum status params_set_tables(struct params *params, const struct table_spec *tables,
+	uint32_t table_count, struct error *err);
+
+/* The largest chunk of snapshot and restore, in records. */
+#define PARAMS_CHUNK 4096u
+
+#endif

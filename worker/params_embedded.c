@@ -1,0 +1,137 @@
+#include "worker/params.h"
+
+#include "common/base/memory.h"
+#include "pserver/aggregate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct embedded {
+	struct params params; /* first: the interface */
+	struct store *store;
+	struct aggregate *aggregate;
+};
+
+static struct embedded *embedded_of(struct params *params)
+{
+	return (struct embedded *)params;
+}
+
+static enum status exchange(
+	struct params *params, const struct params_step *step, struct error *err)
+{
+	struct embedded *embedded = embedded_of(params);
+	enum status status = STATUS_OK;
+	if (step->has_push) {
+		for (uint32_t i = 0; i < step->push_count && status == STATUS_OK; i++) {
+			const struct params_push *push = &step->pushes[i];
+			status = aggregate_add(embedded->aggregate, push->table, push->slot,
+				push->ids, push->count, push->gradients, err);
+		}
+		if (status == STATUS_OK)
+			status = aggregate_apply(embedded->aggregate, step->push_step + 1, err);
+	}
+	if (step->has_pull) {
+		for (uint32_t i = 0; i < step->pull_count && status == STATUS_OK; i++) {
+			const struct params_pull *pull = &step->pulls[i];
+			status = store_pull(embedded->store, pull->table, pull->ids, pull->count,
+				pull->rows, err);
+		}
+	}
+	return status;
+}
+
+static enum status snapshot(
+	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err)
+{
+	struct embedded *embedded = embedded_of(params);
+	struct store_cursor cursor = {0};
+	uint64_t *ids = NULL;
+	float *records = NULL;
+	enum status status = memory_alloc(&ids, PARAMS_CHUNK, sizeof(*ids), "snapshot", err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&records, (size_t)PARAMS_CHUNK * params->record_floats[table],
+			sizeof(*records), "snapshot", err);
+	while (status == STATUS_OK) {
+		size_t count;
+		status = store_snapshot(
+			embedded->store, table, &cursor, PARAMS_CHUNK, ids, records, &count, err);
+		if (status != STATUS_OK || count == 0)
+			break;
+		status = sink(context, table, ids, records, count, err);
+	}
+	free(records);
+	free(ids);
+	return status;
+}
+
+static enum status count_rows(
+	struct params *params, uint32_t table, uint64_t *ret_rows, struct error *err)
+{
+	(void)err;
+	*ret_rows = store_count(embedded_of(params)->store, table);
+	return STATUS_OK;
+}
+
+static enum status restore(struct params *params, uint32_t table, const uint64_t *ids,
+	const float *records, size_t count, struct error *err)
+{
+	return store_restore(embedded_of(params)->store, table, ids, count, records, err);
+}
+
+static enum status leave(struct params *params, struct error *err)
+{
+	(void)params, (void)err;
+	return STATUS_OK;
+}
+
+static void embedded_free(struct params *params)
+{
+	struct embedded *embedded = embedded_of(params);
+	aggregate_free(embedded->aggregate);
+	store_free(embedded->store);
+	free(embedded);
+}
+
+static enum status digest(struct params *params, struct digest *ret, struct error *err)
+{
+	(void)err;
+	*ret = (struct digest){0};
+	store_digest(embedded_of(params)->store, ret);
+	return STATUS_OK;
+}
+
+enum status params_embedded_new(struct params **ret, uint64_t seed, const struct table_spec *tables,
+	uint32_t table_count, struct error *err)
+{
+	static const struct params_operations operations = {
+		.exchange = exchange,
+		.snapshot = snapshot,
+		.count = count_rows,
+		.restore = restore,
+		.digest = digest,
+		.leave = leave,
+		.free = embedded_free,
+	};
+	struct embedded *embedded;
+	enum status status = memory_zalloc(&embedded, 1, sizeof(*embedded), "tables", err);
+	if (status != STATUS_OK)
+		return status;
+	embedded->params.operations = &operations;
+	status = params_set_tables(&embedded->params, tables, table_count, err);
+	struct store_options options = {.seed = seed, .shard_count = 1};
+	if (status == STATUS_OK)
+		status = store_new(&embedded->store, &options, err);
+	if (status == STATUS_OK)
+		status = aggregate_new(&embedded->aggregate, embedded->store, err);
+	for (uint32_t t = 0; t < table_count && status == STATUS_OK; t++) {
+		uint32_t number;
+		status = store_create_table(embedded->store, &tables[t], &number, err);
+	}
+	if (status != STATUS_OK) {
+		embedded_free(&embedded->params);
+		return status;
+	}
+	*ret = &embedded->params;
+	return STATUS_OK;
+}

@@ -1,0 +1,37 @@
+/*
+ * The parameter client over the wire: every id goes to the server that owns its virtual shard.
+ *
+ * An exchange is one call per server, all in flight together. With a single server ids and rows are
+ * copied as they stand; with several they are picked by position.
+ */
+#ifndef MARQUEE_WORKER_PARAMS_REMOTE_H
+#define MARQUEE_WORKER_PARAMS_REMOTE_H
+
+#include "common/base/clock.h"
+#include "pserver/placement.h"
+#include "worker/params.h"
+#include "worker/trainer.h"
+
+#define SERVERS_MAX VIRTUAL_SHARDS
+
+struct params_remote_options {
+	const char *const *urls; /* [url_count], in any order; borrowed during new */
+	uint32_t url_count;
+	const char *job;   /* the same for all workers of the job */
+	const char *token; /* NULL: none */
+	uint32_t worker, workers;
+	uint64_t incarnation; /* larger at every start of this worker */
+	double connect_timeout_s;
+	double deadline_s; /* of every call */
+	const struct clock *clock;
+};
+
+/*
+ * Connects and joins the job on every server. Errors name the server: nobody answers there,
+ * another job, a shard that is missing or there twice.
+ */
+MUST_CHECK enum status params_remote_new(struct params **ret,
+	const struct params_remote_options *options, const struct job_tables *job,
+	struct error *err);
+
+#endif

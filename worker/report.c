@@ -1,0 +1,186 @@
+#include "worker/report.h"
+
+#include "common/base/memory.h"
+#include "common/base/text_table.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* Weight of a new step in the progress line's loss: a mean over some hundred steps. */
+#define SMOOTHING 0.01
+
+enum status report_init(
+	struct report *report, const struct report_options *options, struct error *err)
+{
+	*report = (struct report){.options = *options, .smooth_cost = NAN};
+	report->examples = report->examples_at_epoch = options->done_examples;
+	progress_init(&report->progress, options->progress_descriptor, options->clock,
+		options->total_examples, "ratings");
+	if (options->metrics_path) {
+		report->metrics = fopen(options->metrics_path, "ae");
+		if (!report->metrics)
+			return error_set_errno(
+				err, errno, "--dump-metrics: %s", options->metrics_path);
+	}
+	return STATUS_OK;
+}
+
+void report_fini(struct report *report)
+{
+	if (report->options.clock)
+		progress_finish(&report->progress);
+	if (report->metrics)
+		fclose(report->metrics);
+	free(report->epochs);
+	*report = (struct report){0};
+}
+
+static double training_seconds(const struct report *report)
+{
+	double seconds = report->training_seconds;
+	if (report->running_since_ns)
+		seconds += clock_seconds_since(report->options.clock, report->running_since_ns);
+	return seconds;
+}
+
+void report_start(struct report *report, uint64_t epoch)
+{
+	char label[32];
+	snprintf(label, sizeof(label), "epoch %llu/%llu", (unsigned long long)epoch + 1,
+		(unsigned long long)report->options.epochs);
+	progress_label(&report->progress, label);
+	if (report->training_seconds == 0)
+		progress_start(&report->progress, report->examples);
+	report->running_since_ns = clock_now_ns(report->options.clock);
+}
+
+void report_stop(struct report *report)
+{
+	report->training_seconds = training_seconds(report);
+	report->running_since_ns = 0;
+}
+
+static enum status write_line(struct report *report, json_t *line, struct error *err)
+{
+	if (!line)
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "metrics: no memory");
+	int failed = json_dumpf(line, report->metrics, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	json_decref(line);
+	if (failed || fputc('\n', report->metrics) == EOF || fflush(report->metrics) != 0)
+		return error_set_errno(
+			err, errno, "--dump-metrics: %s", report->options.metrics_path);
+	return STATUS_OK;
+}
+
+/* JSON has no NAN: what was not measured is null. */
+static json_t *number(double value)
+{
+	return isfinite(value) ? json_real(value) : json_null();
+}
+
+void report_step(struct report *report, uint64_t step, uint64_t examples, double cost)
+{
+	report->examples += examples;
+	if (isfinite(cost))
+		report->smooth_cost =
+			isfinite(report->smooth_cost)
+				? report->smooth_cost + SMOOTHING * (cost - report->smooth_cost)
+				: cost;
+	if (report->options.progress_descriptor >= 0)
+		progress_update(&report->progress, report->examples, report->smooth_cost);
+	if (!report->metrics || !report->options.metrics_every ||
+		(step + 1) % report->options.metrics_every != 0)
+		return;
+	double seconds = training_seconds(report);
+	uint64_t trained = report->examples - report->options.done_examples;
+	json_t *line = json_pack("{s:I, s:f, s:o, s:o}", "step", (json_int_t)(step + 1), "seconds",
+		seconds, "ratings_per_second", number((double)trained / seconds), "train_cost",
+		number(cost));
+	struct error ignored;
+	/* A full disk must not end the training: the epoch's own line reports it. */
+	if (write_line(report, line, &ignored) != STATUS_OK)
+		clearerr(report->metrics);
+}
+
+enum status report_epoch_end(struct report *report, struct report_epoch *epoch, struct error *err)
+{
+	double seconds = training_seconds(report);
+	double spent = seconds - report->seconds_at_epoch;
+	epoch->seconds = seconds;
+	epoch->ratings_per_second =
+		spent > 0 ? (double)(report->examples - report->examples_at_epoch) / spent : NAN;
+	report->seconds_at_epoch = seconds;
+	report->examples_at_epoch = report->examples;
+	enum status status = memory_grow(&report->epochs, &report->epoch_capacity,
+		report->epoch_count + 1, sizeof(*report->epochs), "epoch table", err);
+	if (status != STATUS_OK)
+		return status;
+	report->epochs[report->epoch_count++] = *epoch;
+	if (report->options.out && report->options.progress_descriptor >= 0) {
+		progress_finish(&report->progress);
+		fprintf(report->options.out,
+			"epoch %llu/%llu: train cost %.4f, held-out RMSE %.4f MAE %.4f stars, %.0f "
+			"ratings/s%s\n",
+			(unsigned long long)epoch->epoch,
+			(unsigned long long)report->options.epochs, epoch->train_cost,
+			epoch->test_rmse, epoch->test_mae, epoch->ratings_per_second,
+			epoch->best ? " (best so far)" : "");
+		fflush(report->options.out);
+	}
+	if (!report->metrics)
+		return STATUS_OK;
+	return write_line(report,
+		json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch",
+			(json_int_t)epoch->epoch, "step", (json_int_t)epoch->step, "seconds",
+			number(seconds), "ratings_per_second", number(epoch->ratings_per_second),
+			"train_cost", number(epoch->train_cost), "test_rmse",
+			number(epoch->test_rmse), "test_mae", number(epoch->test_mae),
+			"wire_bytes_per_rating", number(epoch->wire_bytes_per_rating)),
+		err);
+}
+
+static void real_cell(struct text_table *table, int digits, double value)
+{
+	if (isfinite(value))
+		text_table_cell(table, "%.*f", digits, value);
+	else
+		text_table_cell(table, "-");
+}
+
+enum status report_table(const struct report *report, struct error *err)
+{
+	static const struct text_column columns[] = {
+		{.heading = "epoch", .right = true},
+		{.heading = "step", .right = true},
+		{.heading = "train RMSE", .right = true},
+		{.heading = "test RMSE", .right = true},
+		{.heading = "test MAE", .right = true},
+		{.heading = "ratings/s", .right = true},
+		{.heading = "seconds", .right = true},
+		{.heading = ""},
+	};
+	struct text_table table;
+	if (!report->options.out || report->epoch_count == 0)
+		return STATUS_OK;
+	text_table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
+	size_t best = 0;
+	for (size_t i = 0; i < report->epoch_count; i++)
+		if (report->epochs[i].test_rmse < report->epochs[best].test_rmse)
+			best = i;
+	for (size_t i = 0; i < report->epoch_count; i++) {
+		const struct report_epoch *epoch = &report->epochs[i];
+		text_table_cell(&table, "%llu", (unsigned long long)epoch->epoch);
+		text_table_cell(&table, "%llu", (unsigned long long)epoch->step);
+		real_cell(&table, 4, 0.5 * sqrt(epoch->train_cost));
+		real_cell(&table, 4, epoch->test_rmse);
+		real_cell(&table, 4, epoch->test_mae);
+		real_cell(&table, 0, epoch->ratings_per_second);
+		text_table_cell(&table, "%.1f", epoch->seconds);
+		text_table_cell(&table, "%s", i == best ? "best" : "");
+	}
+	enum status status = text_table_print(&table, report->options.out, err);
+	text_table_fini(&table);
+	return status;
+}

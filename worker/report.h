@@ -1,0 +1,73 @@
+/*
+ * What a training run tells people and machines: the progress line, the table of epochs, JSON
+ * lines.
+ *
+ * Worker 0 reports; on the others every call does nothing.
+ * Threads: owner-thread only.
+ */
+#ifndef MARQUEE_WORKER_REPORT_H
+#define MARQUEE_WORKER_REPORT_H
+
+#include "common/base/clock.h"
+#include "common/base/progress.h"
+#include "common/base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct report_epoch {
+	uint64_t epoch; /* 1-based: completed epochs */
+	uint64_t step;
+	double seconds; /* of training since the start of this run, evaluation left out */
+	double ratings_per_second;
+	double train_cost;	    /* label units: mean squared error */
+	double test_rmse, test_mae; /* stars; NAN: nothing held out */
+	double wire_bytes_per_rating;
+	bool best;
+};
+
+struct report_options {
+	const struct clock *clock;
+	FILE *out;		  /* for people; NULL: silent */
+	int progress_descriptor;  /* -1: none */
+	const char *metrics_path; /* NULL: none */
+	uint64_t metrics_every;	  /* steps; 0: none but epochs */
+	uint64_t epochs;
+	uint64_t total_examples; /* that the whole run will train, with those done before */
+	uint64_t done_examples;	 /* done before this run */
+};
+
+struct report {
+	struct report_options options;
+	struct progress progress;
+	FILE *metrics;
+	uint64_t examples;	   /* trained since the beginning of the job */
+	double training_seconds;   /* of this run, while the clock was running */
+	uint64_t running_since_ns; /* 0: stopped */
+	double smooth_cost;	   /* for the progress line */
+	struct report_epoch *epochs;
+	size_t epoch_count, epoch_capacity;
+	uint64_t examples_at_epoch;
+	double seconds_at_epoch;
+};
+
+MUST_CHECK enum status report_init(
+	struct report *report, const struct report_options *options, struct error *err);
+void report_fini(struct report *report);
+
+/* The training clock runs between start and stop; evaluation and checkpoints are outside. */
+void report_start(struct report *report, uint64_t epoch);
+void report_stop(struct report *report);
+
+/* A step was computed: its examples over all lanes and the mean cost of this worker's. */
+void report_step(struct report *report, uint64_t step, uint64_t examples, double cost);
+
+/* An epoch ended. Fills seconds and ratings_per_second; keeps it for the table. */
+MUST_CHECK enum status report_epoch_end(
+	struct report *report, struct report_epoch *epoch, struct error *err);
+
+/* Prints the table of epochs. */
+MUST_CHECK enum status report_table(const struct report *report, struct error *err);
+
+#endif

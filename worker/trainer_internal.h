@@ -1,0 +1,121 @@
+/*
+ * The trainer's state, shared by the files of the training loop: trainer.c (set-up, epochs), step.c
+ * (one exchange and one step), evaluate.c (held-out error), save.c (checkpoints). Private to
+ * worker/.
+ */
+#ifndef MARQUEE_WORKER_TRAINER_INTERNAL_H
+#define MARQUEE_WORKER_TRAINER_INTERNAL_H
+
+#include "common/base/progress.h"
+#include "common/checkpoint/manifest.h"
+#include "common/data/dataset.h"
+#include "worker/dense.h"
+#include "worker/lane.h"
+#include "worker/report.h"
+#include "worker/spans.h"
+#include "worker/team.h"
+#include "worker/trainer.h"
+
+/* Held-out examples that a lane scores at a time. */
+#define TEST_CHUNK 2048u
+
+/* A lane's outcome of a phase, its own cache line: lanes finish side by side. */
+struct lane_outcome {
+	_Alignas(64) enum status status;
+	struct error error;
+	double cost; /* of the step, sum of squared errors, label units */
+	double epoch_cost;
+	double squared_error, absolute_error; /* of the held-out examples, stars */
+};
+
+struct trainer {
+	/* immutable after set-up */
+	struct train_options options;
+	const struct trainer_setup *setup;
+	struct comm *comm;
+	struct dataset dataset;
+	struct model *model;
+	json_t *model_json; /* {"config", "sizes"}, as manifests hold it */
+	struct params *params;
+	struct team *team;
+	struct lane_span block; /* own lanes */
+	uint32_t lane_batch;	/* examples of a lane in a full step */
+	uint64_t steps_per_epoch;
+	uint64_t last_step;   /* training ends here at the latest */
+	uint32_t dense_table; /* its number on the servers; UINT32_MAX in sync mode */
+	uint64_t *dense_ids;  /* [dense_row_count]: 0, 1, 2, ... */
+
+	/* the step at hand */
+	uint64_t step;		       /* completed steps */
+	struct lane *lanes;	       /* [block.count] */
+	struct lane_outcome *outcomes; /* [block.count] */
+	struct spans spans[2];	       /* take turns */
+	unsigned int turn;
+	float **dense_sums; /* [spans.count][dense.size]: sums over each span; [0] becomes the total
+			     */
+	struct dense dense;
+	struct params_push *pushes; /* [spans.count * (tables + 1)] */
+	struct params_pull *pulls;  /* the same */
+
+	/* results and their display */
+	struct report report;
+	struct train_result result;
+	double best_rmse;    /* of the kept best checkpoint; INFINITY: none */
+	uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
+};
+
+/* step.c: trains steps [trainer->step, end), all of one epoch; everything is applied on return. */
+MUST_CHECK enum status trainer_run_steps(struct trainer *trainer, uint64_t end, struct error *err);
+
+/* Examples of a step over all lanes. */
+uint64_t trainer_step_examples(const struct trainer *trainer, uint64_t step_in_epoch);
+
+/* Collects the plans of all lanes into spans and makes the requests. */
+MUST_CHECK enum status trainer_collect(
+	struct trainer *trainer, struct spans *spans, struct error *err);
+
+/* Runs a lane function on the team; returns the first failed lane's error. */
+typedef enum status lane_function(struct trainer *trainer, struct lane *lane,
+	struct lane_outcome *outcome, uint64_t argument, struct error *err);
+MUST_CHECK enum status trainer_each_lane(
+	struct trainer *trainer, lane_function *function, uint64_t argument, struct error *err);
+
+/* The lane's rows in spans. */
+void trainer_lane_rows(const struct trainer *trainer, const struct spans *spans,
+	const struct lane *lane, struct model_rows *ret_rows);
+
+/* evaluate.c: held-out RMSE and MAE, the same on every worker. NAN when nothing is held out. */
+MUST_CHECK enum status trainer_evaluate(
+	struct trainer *trainer, double *ret_rmse, double *ret_mae, struct error *err);
+
+/* resume.c */
+/* Finds the checkpoint to resume from and takes its deciding options; before the data is opened. */
+struct resume {
+	json_t *manifest;	   /* what every worker needs of the manifest; owned */
+	char directory[PATH_SIZE]; /* worker 0: the checkpoint's directory; empty: start afresh */
+};
+MUST_CHECK enum status resume_find(struct resume *resume, struct train_options *options,
+	struct comm *comm, FILE *out, struct error *err);
+/* Checks that model and data are the checkpoint's, and loads dense parameters and tables. */
+MUST_CHECK enum status resume_load(
+	struct trainer *trainer, const struct resume *resume, struct error *err);
+void resume_fini(struct resume *resume);
+
+/* save.c */
+/* Fresh start in ssp and async mode: the dense parameters go to the servers. */
+MUST_CHECK enum status trainer_upload_dense(struct trainer *trainer, struct error *err);
+/* Brings the servers' dense parameters and their state here (ssp, async); nothing in sync mode. */
+MUST_CHECK enum status trainer_download_dense(struct trainer *trainer, struct error *err);
+/* Writes a checkpoint of the step at hand. All workers call it. `best`: it is the best so far. */
+MUST_CHECK enum status trainer_save(struct trainer *trainer, bool best, struct error *err);
+/* The digest over all parameters, the same on every worker. */
+MUST_CHECK enum status trainer_digest(
+	struct trainer *trainer, struct digest *ret, struct error *err);
+
+/* The model's dense tensors over the trainer's vectors; returns owned memory in *ret. */
+MUST_CHECK enum status trainer_tensors(
+	const struct trainer *trainer, struct named_tensor **ret, struct error *err);
+/* What the ids of words and genres mean: another vocabulary is another model. */
+void trainer_vocabulary_hash(const struct catalog *catalog, char text[DIGEST_TEXT_SIZE]);
+
+#endif
