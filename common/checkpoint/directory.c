@@ -3,6 +3,7 @@
 #include "common/base/flags.h"
 #include "common/base/memory.h"
 #include "common/checkpoint/json_field.h"
+#include "common/checkpoint/publish.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -110,36 +111,6 @@ static enum status sync_file(const char *path, uint64_t size, struct error *err)
 	return status;
 }
 
-/*
- * Puts the complete directory in its place. A checkpoint of the same step changes places with it in
- * one call where the file system can, so that there is no moment without either.
- */
-static enum status publish(const char *root, const char *partial, uint64_t step, struct error *err)
-{
-	char path[PATH_SIZE], replaced[PATH_SIZE];
-	const char *old = NULL;
-	enum status status = checkpoint_path(root, step, path, err);
-	if (status == STATUS_OK)
-		status = step_path(root, step, REPLACED, replaced, err);
-	if (status == STATUS_OK)
-		status = remove_step(replaced, err);
-	if (status != STATUS_OK)
-		return status;
-	if (rename(partial, path) != 0) {
-		if (errno != ENOTEMPTY && errno != EEXIST)
-			return error_set_errno(err, errno, "%s: rename to %s", partial, path);
-		old = partial;
-		if (renameat2(AT_FDCWD, partial, AT_FDCWD, path, RENAME_EXCHANGE) != 0) {
-			old = replaced;
-			if (rename(path, replaced) != 0 || rename(partial, path) != 0)
-				return error_set_errno(
-					err, errno, "%s: rename to %s", partial, path);
-		}
-	}
-	status = directory_sync(root, err);
-	return status == STATUS_OK && old ? remove_step(old, err) : status;
-}
-
 enum status checkpoint_commit(
 	const char *root, const char *path, const struct manifest *manifest, struct error *err)
 {
@@ -150,10 +121,13 @@ enum status checkpoint_commit(
 		if (status == STATUS_OK)
 			status = sync_file(file, manifest->files[i].stamp.size, err);
 	}
+	char final[PATH_SIZE];
 	if (status == STATUS_OK)
 		status = manifest_write(manifest, path, err);
 	if (status == STATUS_OK)
-		status = publish(root, path, manifest->step, err);
+		status = checkpoint_path(root, manifest->step, final, err);
+	if (status == STATUS_OK)
+		status = directory_publish(path, final, err);
 	return status == STATUS_OK ? status : error_wrap(err, status, "commit a checkpoint");
 }
 

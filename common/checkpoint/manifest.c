@@ -2,17 +2,11 @@
 
 #include "common/base/memory.h"
 #include "common/checkpoint/json_field.h"
+#include "common/checkpoint/sealed_json.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The file's text ends in this member, its 16 digits, and "\"\n}\n". */
-#define CHECKSUM_KEY	  "\"checksum\": \""
-#define CHECKSUM_KEY_SIZE (sizeof(CHECKSUM_KEY) - 1)
-#define CHECKSUM_END	  "\"\n}\n"
 
 void manifest_fini(struct manifest *manifest)
 {
@@ -84,24 +78,6 @@ static json_t *manifest_to_json(const struct manifest *manifest)
 		"files", files_to_json(manifest));
 }
 
-/* The text with the checksum member appended, owned; NULL when memory is refused. */
-static char *seal(const char *text)
-{
-	size_t length = strlen(text);
-	if (length < 2 || strcmp(text + length - 2, "\n}") != 0)
-		return NULL;
-	const size_t size = length + sizeof(",\n  " CHECKSUM_KEY "0123456789abcdef" CHECKSUM_END);
-	char *sealed = malloc(size);
-	if (!sealed)
-		return NULL;
-	memcpy(sealed, text, length - 2);
-	int used = snprintf(sealed + length - 2, size - length + 2, ",\n  ");
-	length += (size_t)used - 2;
-	snprintf(sealed + length, size - length, "%s%016" PRIx64 "%s", CHECKSUM_KEY,
-		hash_bytes(sealed, length, 0), CHECKSUM_END);
-	return sealed;
-}
-
 enum status manifest_write(
 	const struct manifest *manifest, const char *directory, struct error *err)
 {
@@ -110,31 +86,9 @@ enum status manifest_write(
 	if (status != STATUS_OK)
 		return status;
 	json_t *json = manifest_to_json(manifest);
-	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-	char *sealed = text ? seal(text) : NULL;
-	if (!sealed)
-		status = error_set(err, STATUS_INVALID_ARGUMENT,
-			"%s: a member is missing or is not UTF-8", path);
-	else
-		status = file_write_atomic(path, sealed, strlen(sealed), err);
-	free(sealed);
-	free(text);
+	status = sealed_json_write(path, json, err);
 	json_decref(json);
 	return status;
-}
-
-static enum status check_seal(const char *text, size_t size, struct error *err)
-{
-	const size_t tail = CHECKSUM_KEY_SIZE + 16 + strlen(CHECKSUM_END);
-	if (size < tail)
-		return error_set(err, STATUS_DATA_LOSS, "damaged: it does not end in its checksum");
-	char wanted[CHECKSUM_KEY_SIZE + 16 + sizeof(CHECKSUM_END)];
-	snprintf(wanted, sizeof(wanted), "%s%016" PRIx64 "%s", CHECKSUM_KEY,
-		hash_bytes(text, size - tail, 0), CHECKSUM_END);
-	if (memcmp(text + size - tail, wanted, tail) != 0)
-		return error_set(
-			err, STATUS_DATA_LOSS, "damaged: its checksum does not match its text");
-	return STATUS_OK;
 }
 
 static enum status read_file(struct manifest *manifest, const json_t *entry, struct error *err)
@@ -199,43 +153,20 @@ static enum status read_members(struct manifest *manifest, const json_t *json, s
 	return status;
 }
 
-static enum status parse(
-	struct manifest *manifest, const char *text, size_t size, struct error *err)
-{
-	json_error_t where;
-	json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
-	if (!json)
-		return error_set(err, STATUS_DATA_LOSS, "line %d: %s", where.line, where.text);
-	uint64_t version;
-	enum status status = json_field_u64(json, "format_version", &version, err);
-	/* The version comes first: another one may be sealed in another way. */
-	if (status == STATUS_OK && version != MANIFEST_FORMAT_VERSION)
-		status = error_set(err, STATUS_FAILED_PRECONDITION,
-			"format version %" PRIu64 ", this program reads version %u", version,
-			MANIFEST_FORMAT_VERSION);
-	if (status == STATUS_OK)
-		status = read_files(manifest, json, err);
-	if (status == STATUS_OK)
-		status = read_members(manifest, json, err);
-	if (status == STATUS_OK)
-		status = check_seal(text, size, err);
-	json_decref(json);
-	return status;
-}
-
 enum status manifest_read(struct manifest *ret, const char *directory, struct error *err)
 {
 	char path[PATH_SIZE];
-	char *text;
-	size_t size;
+	json_t *json;
 	struct manifest manifest = {.test_rmse = NAN};
 	enum status status = path_join(path, directory, MANIFEST_NAME, err);
 	if (status == STATUS_OK)
-		status = file_read_all(path, MANIFEST_SIZE_MAX, &text, &size, err);
+		status = sealed_json_read(path, MANIFEST_FORMAT_VERSION, &json, err);
 	if (status != STATUS_OK)
 		return status;
-	status = parse(&manifest, text, size, err);
-	free(text);
+	status = read_files(&manifest, json, err);
+	if (status == STATUS_OK)
+		status = read_members(&manifest, json, err);
+	json_decref(json);
 	if (status != STATUS_OK) {
 		manifest_fini(&manifest);
 		return error_wrap(err, status, "%s", path);

@@ -1,8 +1,8 @@
 /*
  * manifest.json: what makes a directory of files a checkpoint.
  *
- * It is written last, atomically, and lists every other file with its size and XXH3. Its own last
- * member is a checksum over the text before it, so that no byte of it can change unnoticed.
+ * It is written last, atomically, and lists every other file with its size and XXH3; it is sealed
+ * itself (sealed_json.h).
  * docs/checkpoint.md has the format.
  *
  * Threads: externally locked.
@@ -19,7 +19,6 @@
 #define MANIFEST_NAME		"manifest.json"
 #define MANIFEST_FORMAT_VERSION 1u
 #define MANIFEST_FILE_NAME_SIZE 64
-#define MANIFEST_SIZE_MAX	((size_t)64 << 20)
 
 struct manifest_file {
 	char name[MANIFEST_FILE_NAME_SIZE]; /* inside the checkpoint's directory, no slash */
