@@ -237,18 +237,16 @@ enum status flags_parse(const struct command_line *line, int argc, char **argv, 
 		int option = getopt_long(argc, argv, ":", list.options, NULL);
 		if (option == -1)
 			break;
-		enum status status = STATUS_OK;
 		if (option == OPTION_HELP) {
 			print_help(line);
 			return STATUS_CANCELLED;
-		} else if (option == ':') {
-			status = error_set(
-				err, STATUS_INVALID_ARGUMENT, "%s needs a value", argv[optind - 1]);
-		} else if (option == '?') {
-			status = unknown_option(&list, argv[optind - 1], err);
-		} else {
-			status = take_option(&list, option, err);
 		}
+		if (option == ':')
+			return error_set(
+				err, STATUS_INVALID_ARGUMENT, "%s needs a value", argv[optind - 1]);
+		if (option == '?')
+			return unknown_option(&list, argv[optind - 1], err);
+		enum status status = take_option(&list, option, err);
 		if (status != STATUS_OK)
 			return status;
 	}

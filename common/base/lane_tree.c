@@ -92,7 +92,7 @@ static const float *sparse_strip_sum(float *scratch, const float *const *arrays,
 		/* Behind the last one everything is complete. */
 		unsigned int bit = i < count ? meeting_bit(slots[i - 1], slots[i]) : 8;
 		for (; depth > 0 && bits[depth] < bit; depth--) {
-			float *sum = scratch + (depth - 1) * STRIP;
+			float *sum = scratch + (size_t)(depth - 1) * STRIP;
 			const float *left = sums[depth - 1], *right = sums[depth];
 			for (size_t j = 0; j < n; j++)
 				sum[j] = left[j] + right[j];

@@ -112,6 +112,19 @@ static size_t column_width(const struct text_table *table, size_t column)
 	return width;
 }
 
+/* One line; cells beyond count stay empty. cells NULL: the headings. */
+static void print_line(const struct text_table *table, FILE *out, const size_t *widths,
+	const size_t *cells, size_t count)
+{
+	size_t owed = 0;
+	for (size_t c = 0; c < table->column_count && c < count; c++) {
+		const struct text_column *column = &table->columns[c];
+		const char *text = cells ? table->text + cells[c] : column->heading;
+		owed = print_cell(out, column, widths[c], text, owed) + 2;
+	}
+	fputc('\n', out);
+}
+
 enum status text_table_print(const struct text_table *table, FILE *out, struct error *err)
 {
 	size_t *widths = NULL;
@@ -121,24 +134,11 @@ enum status text_table_print(const struct text_table *table, FILE *out, struct e
 	status = memory_alloc(&widths, table->column_count, sizeof(*widths), "table", err);
 	if (status != STATUS_OK)
 		return status;
-	size_t owed = 0;
-	for (size_t c = 0; c < table->column_count; c++) {
+	for (size_t c = 0; c < table->column_count; c++)
 		widths[c] = column_width(table, c);
-		owed = print_cell(
-			out, &table->columns[c], widths[c], table->columns[c].heading, owed);
-		owed += 2;
-	}
-	for (size_t i = 0; i < table->cell_count; i++) {
-		size_t c = i % table->column_count;
-		if (c == 0) {
-			fputc('\n', out);
-			owed = 0;
-		}
-		owed = print_cell(
-			out, &table->columns[c], widths[c], table->text + table->cells[i], owed);
-		owed += 2;
-	}
-	fputc('\n', out);
+	print_line(table, out, widths, NULL, table->column_count);
+	for (size_t i = 0; i < table->cell_count; i += table->column_count)
+		print_line(table, out, widths, table->cells + i, table->cell_count - i);
 	free(widths);
 	return STATUS_OK;
 }

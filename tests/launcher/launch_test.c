@@ -216,7 +216,7 @@ START_TEST(a_grandchild_does_not_outlive_the_job)
 	assert_ok(stage_run(&stage, &err), &err);
 	const char *child = strstr(stage.output, "worker | child ");
 	ck_assert_ptr_nonnull(child);
-	pid_t pid = (pid_t)atoi(child + strlen("worker | child "));
+	pid_t pid = (pid_t)strtol(child + strlen("worker | child "), NULL, 10);
 	ck_assert_int_gt(pid, 1);
 	/* Gone, or dead and waiting for its new parent to notice. */
 	char path[64], text[256] = "";

@@ -79,6 +79,21 @@ static void sum_by_workers(float *out, const float *const *slots, uint32_t lanes
 	lane_tree_sum(out, span_slots, lanes, LENGTH);
 }
 
+/* Through the form that takes the contributors alone. */
+static void sum_contributors(float *out, const float *const *slots, uint32_t lanes, size_t n)
+{
+	const float *arrays[LANES];
+	uint8_t numbers[LANES];
+	uint32_t count = 0;
+	for (uint32_t lane = 0; lane < lanes; lane++) {
+		if (slots[lane]) {
+			arrays[count] = slots[lane];
+			numbers[count++] = (uint8_t)lane;
+		}
+	}
+	lane_tree_sum_sparse(out, arrays, numbers, count, n);
+}
+
 START_TEST(every_number_of_workers_gives_the_direct_sum_bit_for_bit)
 {
 	static struct lanes lanes;
@@ -112,6 +127,9 @@ START_TEST(lanes_without_a_contribution_are_skipped_whichever_they_are)
 			sum_by_definition(defined, slots, count, 3);
 			ck_assert_msg(memcmp(sum, defined, sizeof(sum)) == 0,
 				"lanes %x of %u sum differently", mask, count);
+			sum_contributors(sum, slots, count, 3);
+			ck_assert_msg(memcmp(sum, defined, sizeof(sum)) == 0,
+				"contributors %x of %u sum differently", mask, count);
 		}
 	}
 }
