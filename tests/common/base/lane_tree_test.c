@@ -164,6 +164,36 @@ START_TEST(the_sum_may_replace_one_of_its_slots)
 }
 END_TEST
 
+START_TEST(a_list_of_contributors_gives_the_sum_over_all_lanes)
+{
+	static struct lanes lanes;
+	fill(&lanes, 5);
+	struct random_sequence sequence;
+	random_sequence_init(&sequence, 6, 6);
+	for (uint32_t round = 0; round < 3000; round++) {
+		/* From a few contributors in many lanes to all of few; the arrays are shared. */
+		uint32_t count = 1 + random_below(&sequence, LANES_MAX);
+		uint32_t sparseness = 1 + random_below(&sequence, 64);
+		uint32_t n = round % 50 ? 3 : LENGTH - 2;
+		const float *slots[LANES_MAX] = {NULL}, *arrays[LANES_MAX];
+		uint8_t numbers[LANES_MAX];
+		uint32_t contributors = 0;
+		for (uint32_t lane = 0; lane < count; lane++) {
+			if (random_below(&sequence, sparseness) != 0)
+				continue;
+			slots[lane] = lanes.values[lane % LANES] + lane / LANES % 3;
+			arrays[contributors] = slots[lane];
+			numbers[contributors++] = (uint8_t)lane;
+		}
+		float dense[LENGTH], sparse[LENGTH];
+		lane_tree_sum(dense, slots, count, n);
+		lane_tree_sum_sparse(sparse, arrays, numbers, contributors, n);
+		ck_assert_msg(memcmp(dense, sparse, n * sizeof(float)) == 0,
+			"%u contributors of %u lanes sum differently", contributors, count);
+	}
+}
+END_TEST
+
 START_TEST(blocks_tile_the_lanes_and_spans_tile_the_blocks)
 {
 	for (uint32_t lanes = 1; lanes <= LANES_MAX; lanes += lanes < 20 ? 1 : 59) {
@@ -204,6 +234,7 @@ int main(void)
 		lanes_without_a_contribution_are_skipped_whichever_they_are,
 		sparse_lanes_split_over_workers_give_the_direct_sum,
 		the_sum_may_replace_one_of_its_slots,
+		a_list_of_contributors_gives_the_sum_over_all_lanes,
 		blocks_tile_the_lanes_and_spans_tile_the_blocks,
 		scalars_are_summed_by_the_same_tree, NULL};
 	return run_cases("lane tree", cases);

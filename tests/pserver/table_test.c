@@ -1,0 +1,350 @@
+#include "pserver/table.h"
+
+#include "common/base/random.h"
+#include "tests/support/suite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct table_schema schema_of(uint32_t dim, enum optimizer_kind kind)
+{
+	struct table_spec spec = {.name = "word",
+		.dim = dim,
+		.init_limit = 0.25f,
+		.optimizer = optimizer_defaults(kind)};
+	struct error err;
+	assert_ok(table_spec_validate(&spec, &err), &err);
+	return table_schema_of(&spec, 11);
+}
+
+/* The inverse of hash_u64(): ids that fall wherever a test wants them. */
+static uint64_t id_of_hash(uint64_t hash)
+{
+	uint64_t x = hash;
+	x ^= x >> 31 ^ x >> 62;
+	x *= UINT64_C(0x319642B2D24D8EC3);
+	x ^= x >> 27 ^ x >> 54;
+	x *= UINT64_C(0x96DE1B173F119089);
+	x ^= x >> 30 ^ x >> 60;
+	return x - UINT64_C(0x9E3779B97F4A7C15);
+}
+
+/*
+ * A plain map as the table's model: the ids are known beforehand, so it is two arrays. It applies
+ * SGD as written in the book.
+ */
+struct model {
+	const struct table_schema *schema;
+	uint32_t universe;
+	uint64_t *ids;	/* [universe] */
+	float *rows;	/* [universe x dim] */
+	bool *created;	/* [universe] */
+	uint32_t count; /* created ones */
+};
+
+static void model_init(struct model *model, const struct table_schema *schema, uint32_t universe,
+	bool colliding, struct random_sequence *random)
+{
+	const size_t dim = schema->spec.dim;
+	*model = (struct model){.schema = schema, .universe = universe};
+	model->ids = malloc(universe * sizeof(*model->ids));
+	model->rows = malloc(universe * dim * sizeof(*model->rows));
+	model->created = calloc(universe, sizeof(*model->created));
+	for (uint32_t u = 0; u < universe; u++) {
+		/* Colliding ids share the low half of the hash: slot and tag are all the same. */
+		uint64_t hash = (uint64_t)u << 32 | (colliding ? 5 : random_next(random));
+		model->ids[u] = id_of_hash(hash);
+		ck_assert_uint_eq(hash_u64(model->ids[u]), hash);
+		random_uniform_row(schema->seed, random_stream(schema->spec.name), model->ids[u],
+			schema->spec.init_limit, model->rows + u * dim, dim);
+	}
+}
+
+static void model_fini(struct model *model)
+{
+	free(model->ids);
+	free(model->rows);
+	free(model->created);
+}
+
+static void model_create(struct model *model, uint32_t u)
+{
+	model->count += !model->created[u];
+	model->created[u] = true;
+}
+
+#define BATCH_MAX 300u
+
+struct batch {
+	uint32_t n;
+	uint32_t chosen[BATCH_MAX];
+	uint64_t ids[BATCH_MAX];
+	uint16_t where[BATCH_MAX]; /* reversed, so that it is not the identity */
+};
+
+static void choose(struct batch *batch, const struct model *model, struct random_sequence *random)
+{
+	batch->n = 1 + random_below(random, BATCH_MAX);
+	for (uint32_t i = 0; i < batch->n; i++) {
+		batch->chosen[i] = random_below(random, model->universe);
+		batch->ids[i] = model->ids[batch->chosen[i]];
+		batch->where[i] = (uint16_t)(batch->n - 1 - i);
+	}
+}
+
+static void check_pull(const struct table_partition *table, const struct model *model,
+	const struct batch *batch, uint64_t seed)
+{
+	const size_t dim = model->schema->spec.dim;
+	float *rows = malloc(batch->n * dim * sizeof(*rows));
+	table_pull(table, model->schema, batch->ids, batch->where, batch->n, rows);
+	for (uint32_t i = 0; i < batch->n; i++)
+		ck_assert_msg(
+			memcmp(rows + batch->where[i] * dim, model->rows + batch->chosen[i] * dim,
+				dim * sizeof(*rows)) == 0,
+			"seed %llu: another row for id %llu", (unsigned long long)seed,
+			(unsigned long long)batch->ids[i]);
+	free(rows);
+}
+
+static void check_apply(struct table_partition *table, struct model *model,
+	const struct batch *batch, struct random_sequence *random)
+{
+	struct error err;
+	const size_t dim = model->schema->spec.dim;
+	const float rate = model->schema->spec.optimizer.learning_rate;
+	float *gradients = malloc(batch->n * dim * sizeof(*gradients));
+	for (size_t i = 0; i < batch->n * dim; i++)
+		gradients[i] = (float)random_double(random) - 0.5f;
+	struct optimizer_step step = optimizer_prepare(&model->schema->spec.optimizer, 1);
+	assert_ok(table_apply(table, model->schema, &step, batch->ids, batch->where, batch->n,
+			  gradients, &err),
+		&err);
+	for (uint32_t i = 0; i < batch->n; i++) {
+		float *row = model->rows + batch->chosen[i] * dim;
+		for (size_t j = 0; j < dim; j++)
+			row[j] -= rate * gradients[batch->where[i] * dim + j];
+		model_create(model, batch->chosen[i]);
+	}
+	free(gradients);
+}
+
+static void check_restore(struct table_partition *table, struct model *model,
+	const struct batch *batch, struct random_sequence *random)
+{
+	struct error err;
+	const size_t dim = model->schema->spec.dim;
+	float *records = malloc(batch->n * dim * sizeof(*records));
+	for (size_t i = 0; i < batch->n * dim; i++)
+		records[i] = (float)random_double(random);
+	assert_ok(table_restore(
+			  table, model->schema, batch->ids, batch->where, batch->n, records, &err),
+		&err);
+	for (uint32_t i = 0; i < batch->n; i++) {
+		memcpy(model->rows + batch->chosen[i] * dim, records + batch->where[i] * dim,
+			dim * sizeof(*records));
+		model_create(model, batch->chosen[i]);
+	}
+	free(records);
+}
+
+/* Reading it all, in uneven parts, gives every created row once. */
+static void check_read(const struct table_partition *table, const struct model *model,
+	struct random_sequence *random, uint64_t seed)
+{
+	const size_t dim = model->schema->spec.dim;
+	uint64_t ids[64];
+	float *records = malloc(64 * dim * sizeof(*records));
+	bool *seen = calloc(model->universe, sizeof(*seen));
+	uint32_t n, position = 0;
+	while ((n = table_read(table, model->schema, position, 1 + random_below(random, 64), ids,
+			records)) > 0) {
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t u = (uint32_t)(hash_u64(ids[i]) >> 32);
+			ck_assert(u < model->universe && model->ids[u] == ids[i]);
+			ck_assert(model->created[u] && !seen[u]);
+			seen[u] = true;
+			ck_assert_mem_eq(
+				records + i * dim, model->rows + u * dim, dim * sizeof(*records));
+		}
+		position += n;
+	}
+	ck_assert_msg(position == model->count, "seed %llu: %u of %u rows read",
+		(unsigned long long)seed, position, model->count);
+	free(records);
+	free(seen);
+}
+
+/* Random calls on a table and on its model, with many seeds and sizes; they must not differ. */
+static void run_against_model(
+	uint64_t seed, uint32_t dim, uint32_t universe, bool colliding, uint32_t calls)
+{
+	struct table_schema schema = schema_of(dim, OPTIMIZER_SGD);
+	struct table_partition table = {0};
+	struct random_sequence random;
+	struct model model;
+	struct batch batch;
+	random_sequence_init(&random, seed, random_stream("table test"));
+	model_init(&model, &schema, universe, colliding, &random);
+	bool moving = false;
+	for (uint32_t call = 0; call < calls; call++) {
+		choose(&batch, &model, &random);
+		switch (random_below(&random, 4)) {
+		case 0:
+			check_pull(&table, &model, &batch, seed);
+			break;
+		case 1:
+			check_restore(&table, &model, &batch, &random);
+			break;
+		default:
+			check_apply(&table, &model, &batch, &random);
+		}
+		ck_assert_uint_eq(table_count(&table), model.count);
+		moving |= table.index.previous.entries != NULL;
+	}
+	check_read(&table, &model, &random, seed);
+	ck_assert_msg(moving || universe < 100000, "no call ever met two generations of the index");
+	table_partition_fini(&table, &schema);
+	model_fini(&model);
+}
+
+START_TEST(random_calls_agree_with_a_plain_map)
+{
+	for (uint64_t seed = 1; seed <= 10; seed++)
+		run_against_model(seed, 1 + (uint32_t)seed % 5, 40u << seed, false, 60);
+}
+END_TEST
+
+START_TEST(random_calls_agree_while_the_index_grows_through_many_generations)
+{
+	run_against_model(101, 3, 150000, false, 2000);
+}
+END_TEST
+
+START_TEST(ids_with_one_hash_are_told_apart)
+{
+	run_against_model(201, 2, 1500, true, 40);
+}
+END_TEST
+
+START_TEST(large_records_cross_from_doubling_pieces_into_whole_chunks)
+{
+	run_against_model(301, 20000, 130, false, 4);
+}
+END_TEST
+
+START_TEST(every_position_has_a_place_of_its_own)
+{
+	/* 10 rows a chunk; 3 floats; a chunk's rows a power of two. */
+	const uint32_t values[] = {3 * TABLE_DIM_MAX, 3, 16382};
+	for (size_t v = 0; v < 3; v++) {
+		struct error err;
+		struct slab_layout layout = slab_layout_of(values[v]);
+		struct row_slab slab = {0};
+		uint32_t rows = layout.chunk_rows * 2 + layout.chunk_rows / 2;
+		for (uint32_t i = 0; i < rows; i++) {
+			assert_ok(row_slab_reserve(&slab, &layout, &err), &err);
+			struct row_record *record = row_slab_append(&slab, &layout);
+			ck_assert_uint_eq(record->id, 0);
+			record->id = i + 1;
+			record->values[values[v] - 1] = (float)i;
+		}
+		for (uint32_t i = 0; i < rows; i++) {
+			struct row_record *record = row_slab_at(&slab, &layout, i);
+			ck_assert_uint_eq(record->id, i + 1);
+			ck_assert(record->values[values[v] - 1] == (float)i);
+		}
+		row_slab_fini(&slab, &layout);
+	}
+}
+END_TEST
+
+START_TEST(an_id_that_comes_twice_is_updated_twice_in_order)
+{
+	struct error err;
+	struct table_schema schema = schema_of(1, OPTIMIZER_MOMENTUM);
+	struct table_partition table = {0};
+	struct optimizer_step step = optimizer_prepare(&schema.spec.optimizer, 1);
+	const uint64_t ids[3] = {9, 8, 9};
+	const uint16_t where[3] = {0, 1, 2};
+	const float gradients[3] = {1.0f, 2.0f, 4.0f};
+	assert_ok(table_apply(&table, &schema, &step, ids, where, 3, gradients, &err), &err);
+	ck_assert_uint_eq(table_count(&table), 2);
+	uint64_t id;
+	float record[2], first;
+	ck_assert_uint_eq(table_read(&table, &schema, 0, 1, &id, record), 1);
+	random_uniform_row(11, schema.stream, 9, 0.25f, &first, 1);
+	const float m = schema.spec.optimizer.momentum, rate = schema.spec.optimizer.learning_rate;
+	ck_assert_uint_eq(id, 9);
+	ck_assert(record[1] == m * 1.0f + 4.0f);
+	ck_assert(record[0] == (first - rate * 1.0f) - rate * (m * 1.0f + 4.0f));
+	table_partition_fini(&table, &schema);
+}
+END_TEST
+
+START_TEST(rows_and_their_state_lie_in_one_record)
+{
+	struct error err;
+	for (unsigned int kind = 0; kind < OPTIMIZER_COUNT; kind++) {
+		struct table_schema schema = schema_of(7, (enum optimizer_kind)kind);
+		struct table_partition table = {0};
+		const size_t slots = optimizer_slot_floats(&schema.spec.optimizer, 7);
+		ck_assert_uint_eq(schema.record_floats, 7 + slots);
+		struct optimizer_step step = optimizer_prepare(&schema.spec.optimizer, 3);
+		const uint64_t id = 77;
+		const uint16_t where = 0;
+		const float gradient[7] = {1, -2, 3, -4, 5, -6, 7};
+		float expected[21], record[21];
+		random_uniform_row(11, schema.stream, id, 0.25f, expected, 7);
+		optimizer_init_slots(&schema.spec.optimizer, expected, expected + 7, 7, 7);
+		for (int i = 0; i < 2; i++) {
+			assert_ok(
+				table_apply(&table, &schema, &step, &id, &where, 1, gradient, &err),
+				&err);
+			optimizer_apply(&step, expected, expected + 7, 7, gradient, 7);
+		}
+		uint64_t read;
+		ck_assert_uint_eq(table_read(&table, &schema, 0, 9, &read, record), 1);
+		ck_assert_mem_eq(record, expected, (7 + slots) * sizeof(float));
+		table_partition_fini(&table, &schema);
+	}
+}
+END_TEST
+
+START_TEST(a_small_table_is_small_and_a_large_one_has_little_overhead)
+{
+	struct error err;
+	struct table_schema schema = schema_of(32, OPTIMIZER_SGD);
+	struct table_partition table = {0};
+	ck_assert_uint_eq(table_bytes(&table, &schema), 0);
+	struct optimizer_step step = optimizer_prepare(&schema.spec.optimizer, 1);
+	const float gradient[32] = {0};
+	const uint16_t where = 0;
+	size_t worst = 0;
+	for (uint64_t id = 0; id < 200000; id++) {
+		assert_ok(
+			table_apply(&table, &schema, &step, &id, &where, 1, gradient, &err), &err);
+		if (id == 1)
+			ck_assert_uint_le(table_bytes(&table, &schema), 1024);
+		size_t index = row_index_bytes(&table.index);
+		if (id >= 1000 && index * 1000 / (id + 1) > worst)
+			worst = index * 1000 / (id + 1);
+	}
+	/* The figure in row_index.h: at most 15 bytes a row, while two generations are there. */
+	ck_assert_msg(worst <= 15100, "the index took %zu/1000 bytes a row", worst);
+	table_partition_fini(&table, &schema);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const cases[] = {random_calls_agree_with_a_plain_map,
+		random_calls_agree_while_the_index_grows_through_many_generations,
+		ids_with_one_hash_are_told_apart,
+		large_records_cross_from_doubling_pieces_into_whole_chunks,
+		every_position_has_a_place_of_its_own,
+		an_id_that_comes_twice_is_updated_twice_in_order,
+		rows_and_their_state_lie_in_one_record,
+		a_small_table_is_small_and_a_large_one_has_little_overhead, NULL};
+	return run_cases("table", cases);
+}
