@@ -9,7 +9,8 @@
  * A product's rounding depends on its shape and on OpenBLAS' code for the processor, and nn_init()
  * keeps OpenBLAS to the calling thread, so that it depends on nothing else.
  *
- * Threads: pure functions; nn_init() once before, from any thread.
+ * Threads: pure functions; nn_init() before them, from any thread. OpenBLAS' choice of code is
+ * process-wide.
  */
 #ifndef MARQUEE_NN_FC_H
 #define MARQUEE_NN_FC_H
@@ -21,7 +22,8 @@ struct fc_shape {
 	size_t in_stride, out_stride; /* a bias asks for a panel stride of out */
 };
 
-/* May be called again. */
+/* Sets OpenBLAS up for the process: the calling thread alone, code that fits the processor.
+ * Idempotent. */
 void nn_init(void);
 
 /* bias may be NULL: no bias is added. */
