@@ -15,7 +15,7 @@
 
 struct options {
 	uint64_t workers, servers, max_restarts;
-	const char *hostfile, *server_host;
+	const char *hostfile, *server_host, *token_file;
 };
 
 /* argv in two: what launch itself takes, and what goes to the workers as it stands. */
@@ -103,6 +103,7 @@ static enum status run(
 		.workers = (uint32_t)options->workers,
 		.servers = (uint32_t)options->servers,
 		.server_host = options->server_host,
+		.token_file = options->token_file,
 		.hostfile = options->hostfile,
 		.worker_arguments = arguments->passed,
 		.worker_argument_count = arguments->passed_count,
@@ -142,13 +143,20 @@ int cmd_launch(int argc, char **argv)
 			.kind = FLAG_STRING,
 			.target = &options.hostfile,
 			.value_name = "FILE",
-			.help = "hosts for the workers, handed to mpirun"},
+			.help = "hosts for the workers, handed to mpirun; other machines need "
+				"--server-host"},
 		{.name = "server-host",
 			.kind = FLAG_STRING,
 			.target = &options.server_host,
 			.value_name = "ADDRESS",
-			.help = "address the servers listen at (default 127.0.0.1); with workers "
-				"elsewhere, this machine's on a network you trust"},
+			.help = "address the servers listen at (default 127.0.0.1); another one "
+				"needs --token-file"},
+		{.name = "token-file",
+			.kind = FLAG_STRING,
+			.target = &options.token_file,
+			.value_name = "FILE",
+			.help = "secret that servers ask of workers; readable at this path on "
+				"every host"},
 		{.name = "max-restarts",
 			.kind = FLAG_U64,
 			.target = &options.max_restarts,

@@ -159,8 +159,9 @@ static enum status start_servers(struct launch *launch, struct error *err)
 		snprintf(listen, sizeof(listen), "tcp://%s:0",
 			options->server_host ? options->server_host : SERVER_HOST);
 		snprintf(shard, sizeof(shard), "%u/%u", i, options->servers);
-		const char *const argv[] = {
-			launch->programs->pserver, "--listen", listen, "--shard", shard, NULL};
+		const char *const argv[] = {launch->programs->pserver, "--listen", listen,
+			"--shard", shard, options->token_file ? "--token-file" : NULL,
+			options->token_file, NULL};
 		enum status status = process_start(&launch->processes[i], argv, err);
 		if (status != STATUS_OK)
 			return status;
@@ -193,7 +194,7 @@ static enum status start_workers(struct launch *launch, struct error *err)
 	if (status != STATUS_OK)
 		return status;
 	status = memory_alloc(
-		&argv, options->worker_argument_count + 9, sizeof(*argv), "arguments", err);
+		&argv, options->worker_argument_count + 11, sizeof(*argv), "arguments", err);
 	if (status != STATUS_OK)
 		goto cleanup;
 	snprintf(workers, sizeof(workers), "%u", options->workers);
@@ -208,6 +209,10 @@ static enum status start_workers(struct launch *launch, struct error *err)
 	argv[at++] = launch->programs->worker;
 	argv[at++] = "--servers";
 	argv[at++] = urls;
+	if (options->token_file) {
+		argv[at++] = "--token-file";
+		argv[at++] = options->token_file;
+	}
 	for (size_t i = 0; i < options->worker_argument_count; i++)
 		argv[at++] = options->worker_arguments[i];
 	argv[at] = NULL;

@@ -36,6 +36,7 @@ struct launch_programs {
 struct launch_options {
 	uint32_t workers, servers; /* at least 1 each */
 	const char *server_host;   /* where the servers listen; NULL: 127.0.0.1 */
+	const char *token_file;	   /* for servers and workers; NULL: no token */
 	const char *hostfile;	   /* for mpirun; NULL: this machine */
 	const char *const *worker_arguments;
 	size_t worker_argument_count;

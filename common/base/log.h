@@ -2,7 +2,8 @@
  * Lines for people, from programs only: library code reports through struct error and does not log.
  *
  * A line is "program: message\n", written with one write so that lines of several processes do not
- * mix. Threads: log_* may be called from any thread after log_open().
+ * mix. Threads: a log is immutable after init; log_line may be called
+ * from any thread.
  */
 #ifndef MARQUEE_BASE_LOG_H
 #define MARQUEE_BASE_LOG_H

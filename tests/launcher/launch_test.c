@@ -109,16 +109,20 @@ START_TEST(workers_get_the_servers_addresses_and_their_options_unchanged)
 }
 END_TEST
 
-START_TEST(a_hostfile_goes_to_mpirun_and_the_host_to_the_servers)
+START_TEST(hostfile_host_and_token_go_where_they_belong)
 {
 	struct stage stage;
 	struct error err = {0};
-	stage_open(&stage, "echo \"$*\"\n" GOOD_SERVER, "exit 0\n");
+	stage_open(&stage, "echo \"$*\"\n" GOOD_SERVER,
+		"for argument; do echo \"<$argument>\"; done\n");
 	stage.options.hostfile = "hosts";
 	stage.options.server_host = "10.0.0.7";
+	stage.options.token_file = "secret";
 	assert_ok(stage_run(&stage, &err), &err);
 	assert_printed(&stage, "worker | mpirun -f hosts -n 2 worker --servers ");
-	assert_printed(&stage, "pserver 0 | --listen tcp://10.0.0.7:0 --shard 0/2\n");
+	assert_printed(&stage, "worker | <--token-file>\nworker | <secret>\n");
+	assert_printed(
+		&stage, "pserver 0 | --listen tcp://10.0.0.7:0 --shard 0/2 --token-file secret\n");
 	stage_close(&stage);
 }
 END_TEST
@@ -284,7 +288,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {workers_get_the_servers_addresses_and_their_options_unchanged,
-		a_hostfile_goes_to_mpirun_and_the_host_to_the_servers,
+		hostfile_host_and_token_go_where_they_belong,
 		both_streams_and_an_unfinished_last_line_are_forwarded,
 		a_failing_worker_ends_the_job_and_is_named,
 		a_killed_server_ends_the_job_before_its_workers_complain,
