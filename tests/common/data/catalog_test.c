@@ -18,30 +18,34 @@ static void load(const char *directory, struct catalog *ret)
 	ck_assert_uint_eq(report.skipped_lines, 0);
 }
 
-/* "word word ..." of a movie's title, through the vocabulary. */
-static const char *words_of(const struct catalog *catalog, uint32_t movie)
+/* The entries that values[first..end) name, joined. */
+static const char *join(const struct vocabulary *vocabulary, const uint32_t *values, uint32_t first,
+	uint32_t end, char separator)
 {
 	static char text[256];
+	size_t used = 0;
 	text[0] = '\0';
-	for (uint32_t i = catalog->word_offsets[movie]; i < catalog->word_offsets[movie + 1]; i++) {
-		if (text[0])
-			strcat(text, " ");
-		strcat(text, vocabulary_entry(&catalog->words, catalog->word_values[i]));
+	for (uint32_t i = first; i < end; i++) {
+		if (i > first)
+			text[used++] = separator;
+		const char *entry = vocabulary_entry(vocabulary, values[i]);
+		ck_assert_uint_lt(used + strlen(entry), sizeof(text) - 2);
+		memcpy(text + used, entry, strlen(entry) + 1);
+		used += strlen(entry);
 	}
 	return text;
 }
 
+static const char *words_of(const struct catalog *catalog, uint32_t movie)
+{
+	return join(&catalog->words, catalog->word_values, catalog->word_offsets[movie],
+		catalog->word_offsets[movie + 1], ' ');
+}
+
 static const char *genres_of(const struct catalog *catalog, uint32_t movie)
 {
-	static char text[256];
-	text[0] = '\0';
-	for (uint32_t i = catalog->genre_offsets[movie]; i < catalog->genre_offsets[movie + 1];
-		i++) {
-		if (text[0])
-			strcat(text, "|");
-		strcat(text, vocabulary_entry(&catalog->genres, catalog->genre_values[i]));
-	}
-	return text;
+	return join(&catalog->genres, catalog->genre_values, catalog->genre_offsets[movie],
+		catalog->genre_offsets[movie + 1], '|');
 }
 
 START_TEST(ml_1m_users_are_numbered_in_the_order_of_their_ids)

@@ -85,7 +85,8 @@ START_TEST(examples_stay_in_the_order_of_the_file)
 						      : &dataset.train_block[train++];
 		ck_assert_uint_eq(rating->user, user);
 		ck_assert_uint_eq(rating->movie, movie);
-		double stars = 1 + line / 1000 + (line % 1000) / 10000.0;
+		uint32_t whole = 1 + line / 1000;
+		double stars = whole + (line % 1000) / 10000.0;
 		ck_assert_float_eq(rating->stars, (float)stars);
 	}
 	ck_assert_uint_eq(train, dataset.train_count);

@@ -128,7 +128,8 @@ START_TEST(the_expectation_is_the_mean_of_the_rounded_noisy_score)
 	struct synth_world world;
 	struct error err;
 	assert_ok(synth_world_init(&world, 1, 100, &err), &err);
-	for (double score = -0.7; score < 7.0; score += 0.83) {
+	for (int step = 0; step < 10; step++) {
+		const double score = -0.7 + 0.83 * step;
 		struct random_sequence sequence;
 		random_sequence_init(&sequence, 3, 4);
 		const int n = 200000;
