@@ -65,6 +65,8 @@ struct rpc_server_stats {
 };
 void rpc_server_stats(const struct rpc_server *server, struct rpc_server_stats *ret);
 
+const struct rpc_server *rpc_server_call_server(const struct rpc_server_call *call);
+
 /* Who calls. Lives as long as the call. */
 struct rpc_caller {
 	const char *job;
@@ -81,12 +83,14 @@ uint64_t rpc_server_call_deadline_ns(const struct rpc_server_call *call);
 
 /*
  * Takes the request's message and its unpacked body out of the call, so that they outlive the
- * answer. Returns owned memory; the pointers handed out before stay valid until it is freed.
+ * answer. Returns the first reference to them, or NULL without memory; the pointers handed out
+ * before stay valid until the last one is released. Once per call.
  */
 struct rpc_kept;
 struct rpc_kept *rpc_server_call_keep(struct rpc_server_call *call);
+struct rpc_kept *rpc_kept_hold(struct rpc_kept *kept);
 /* Takes NULL. */
-void rpc_kept_free(struct rpc_kept *kept);
+void rpc_kept_release(struct rpc_kept *kept);
 
 /*
  * Room for the reply's raw part, 8-byte aligned, at its final place; borrowed until the call is
@@ -94,6 +98,9 @@ void rpc_kept_free(struct rpc_kept *kept);
  */
 MUST_CHECK enum status rpc_server_call_reserve(
 	struct rpc_server_call *call, size_t raw_bytes, unsigned char **ret_raw, struct error *err);
+
+/* Cuts the reserved raw part to its first raw_bytes. */
+void rpc_server_call_shrink(struct rpc_server_call *call, size_t raw_bytes);
 
 /* Answers, and ends the call. */
 void rpc_server_call_reply(struct rpc_server_call *call, const ProtobufCMessage *body);

@@ -39,6 +39,7 @@ struct rpc_server_call {
 };
 
 struct rpc_kept {
+	atomic_uint references;
 	nng_msg *message;
 	ProtobufCMessage *input;
 };
@@ -276,6 +277,11 @@ static void on_aio(void *context)
 		receive(call);
 }
 
+const struct rpc_server *rpc_server_call_server(const struct rpc_server_call *call)
+{
+	return call->server;
+}
+
 const struct rpc_caller *rpc_server_call_caller(const struct rpc_server_call *call)
 {
 	return &call->caller;
@@ -296,15 +302,23 @@ struct rpc_kept *rpc_server_call_keep(struct rpc_server_call *call)
 	struct rpc_kept *kept = malloc(sizeof(*kept));
 	if (!kept)
 		return NULL;
-	*kept = (struct rpc_kept){call->message, call->input};
+	atomic_init(&kept->references, 1);
+	kept->message = call->message;
+	kept->input = call->input;
 	call->message = NULL;
 	call->input = NULL;
 	return kept;
 }
 
-void rpc_kept_free(struct rpc_kept *kept)
+struct rpc_kept *rpc_kept_hold(struct rpc_kept *kept)
 {
-	if (!kept)
+	atomic_fetch_add_explicit(&kept->references, 1, memory_order_relaxed);
+	return kept;
+}
+
+void rpc_kept_release(struct rpc_kept *kept)
+{
+	if (!kept || atomic_fetch_sub_explicit(&kept->references, 1, memory_order_acq_rel) > 1)
 		return;
 	if (kept->input)
 		protobuf_c_message_free_unpacked(kept->input, NULL);
@@ -320,6 +334,14 @@ enum status rpc_server_call_reserve(
 	if (status == STATUS_OK)
 		*ret_raw = rpc_message_raw(&call->reply);
 	return status;
+}
+
+void rpc_server_call_shrink(struct rpc_server_call *call, size_t raw_bytes)
+{
+	if (raw_bytes >= call->reply.raw_bytes)
+		return;
+	(void)nng_msg_chop(call->reply.msg, call->reply.raw_bytes - raw_bytes);
+	call->reply.raw_bytes = raw_bytes;
 }
 
 /* Seals and sends. On failure nothing has been sent and the reserved reply is gone. */

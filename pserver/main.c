@@ -1,0 +1,201 @@
+/* The pserver program: one parameter server, until a signal. */
+#include "common/base/file.h"
+#include "common/base/flags.h"
+#include "common/base/memory.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/transport.h"
+#include "pserver/placement.h"
+#include "pserver/service.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct options {
+	const char *listen;
+	const char *shard;
+	const char *checkpoint_dir;
+	const char *token_file;
+	const char *metrics;
+	struct rpc_tls tls;
+};
+
+/* "I/N", I from 0. */
+static enum status parse_shard(
+	const char *text, uint32_t *ret_index, uint32_t *ret_count, struct error *err)
+{
+	char index_text[16] = "";
+	size_t length = strcspn(text, "/");
+	uint64_t index, count;
+	if (text[length] != '/' || length >= sizeof(index_text))
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"--shard %.40s: expected I/N, such as 0/2", text);
+	memcpy(index_text, text, length);
+	if (parse_u64(index_text, &index, NULL) != STATUS_OK ||
+		parse_u64(text + length + 1, &count, NULL) != STATUS_OK)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"--shard %.40s: expected I/N, such as 0/2", text);
+	if (count == 0 || count > VIRTUAL_SHARDS || index >= count)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"--shard %.40s: expected I from 0 to N-1 and N from 1 to %u", text,
+			VIRTUAL_SHARDS);
+	*ret_index = (uint32_t)index;
+	*ret_count = (uint32_t)count;
+	return STATUS_OK;
+}
+
+static enum status check(const struct options *options, struct error *err)
+{
+	if (options->metrics)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"--metrics %.80s: metrics are not available yet", options->metrics);
+	if (!rpc_url_is_tls(options->listen) &&
+		(options->tls.cert_file || options->tls.key_file || options->tls.ca_file))
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"--tls-cert, --tls-key and --tls-ca need a tls+tcp address, not %.100s",
+			options->listen);
+	if (options->checkpoint_dir && !directory_exists(options->checkpoint_dir))
+		return error_set(err, STATUS_NOT_FOUND,
+			"--checkpoint-dir %.300s: no such directory", options->checkpoint_dir);
+	if (options->checkpoint_dir && access(options->checkpoint_dir, W_OK | X_OK) != 0)
+		return error_set_errno(
+			err, errno, "--checkpoint-dir %.300s", options->checkpoint_dir);
+	return STATUS_OK;
+}
+
+/* The file's bytes without white space at the end. Owned. */
+static enum status read_token(const char *path, char **ret, size_t *ret_size, struct error *err)
+{
+	char *token;
+	size_t size;
+	enum status status = file_read_all(path, RPC_TOKEN_BYTES_MAX, &token, &size, err);
+	if (status != STATUS_OK)
+		return error_wrap(err, status, "--token-file");
+	while (size > 0 && isspace((unsigned char)token[size - 1]))
+		size--;
+	if (size == 0) {
+		free(token);
+		return error_set(
+			err, STATUS_FAILED_PRECONDITION, "--token-file %.300s: is empty", path);
+	}
+	*ret = token;
+	*ret_size = size;
+	return STATUS_OK;
+}
+
+static enum status run(const struct options *options, struct error *err)
+{
+	struct ps_server *server = NULL;
+	char *token = NULL;
+	struct ps_server_options server_options = {
+		.listen_url = options->listen, .tls = &options->tls};
+	enum status status = parse_shard(
+		options->shard, &server_options.shard_index, &server_options.shard_count, err);
+	if (status != STATUS_OK)
+		return status;
+	if (options->token_file) {
+		status = read_token(options->token_file, &token, &server_options.token_bytes, err);
+		if (status != STATUS_OK)
+			return status;
+		server_options.token = token;
+	}
+	/* Blocked before the first thread starts, so that only sigwait() gets them. */
+	sigset_t signals;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	status = ps_server_open(&server, &server_options, err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	printf("pserver: ready %s shard %u/%u\n", ps_server_url(server), server_options.shard_index,
+		server_options.shard_count);
+	fflush(stdout);
+	int signal_number;
+	sigwait(&signals, &signal_number);
+cleanup:
+	ps_server_close(server);
+	if (token)
+		explicit_bzero(token, server_options.token_bytes);
+	free(token);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {.shard = "0/1"};
+	const struct flag flags[] = {
+		{.name = "listen",
+			.kind = FLAG_STRING,
+			.target = &options.listen,
+			.value_name = "URL",
+			.help = "tcp://HOST:PORT (port 0: any), tls+tcp://HOST:PORT or ipc://PATH",
+			.required = true},
+		{.name = "shard",
+			.kind = FLAG_STRING,
+			.target = &options.shard,
+			.value_name = "I/N",
+			.help = "which of how many servers, I from 0 (default 0/1)"},
+		{.name = "checkpoint-dir",
+			.kind = FLAG_STRING,
+			.target = &options.checkpoint_dir,
+			.value_name = "DIR",
+			.help = "only checked to be a writable directory: workers write the "
+				"checkpoints"},
+	};
+	const struct flag security[] = {
+		{.name = "token-file",
+			.kind = FLAG_STRING,
+			.target = &options.token_file,
+			.value_name = "FILE",
+			.help = "secret that every caller must have; needed for other addresses "
+				"than loopback"},
+		{.name = "tls-cert",
+			.kind = FLAG_STRING,
+			.target = &options.tls.cert_file,
+			.value_name = "FILE",
+			.help = "PEM certificate of this server, for tls+tcp"},
+		{.name = "tls-key",
+			.kind = FLAG_STRING,
+			.target = &options.tls.key_file,
+			.value_name = "FILE",
+			.help = "PEM private key of the certificate"},
+		{.name = "tls-ca",
+			.kind = FLAG_STRING,
+			.target = &options.tls.ca_file,
+			.value_name = "FILE",
+			.help = "PEM authority: only clients with a certificate of it are "
+				"admitted"},
+	};
+	const struct flag watching[] = {
+		{.name = "metrics",
+			.kind = FLAG_STRING,
+			.target = &options.metrics,
+			.value_name = "HOST:PORT",
+			.help = "not available yet"},
+	};
+	const struct flag_group groups[] = {
+		{"options", flags, sizeof(flags) / sizeof(flags[0])},
+		{"security", security, sizeof(security) / sizeof(security[0])},
+		{"watching", watching, sizeof(watching) / sizeof(watching[0])},
+	};
+	const struct command_line line = {
+		.program = "pserver",
+		.summary = "Serves one shard of a job's embedding tables, until SIGTERM or SIGINT. "
+			   "Prints one\nline, 'pserver: ready URL shard I/N', when it answers.",
+		.groups = groups,
+		.group_count = sizeof(groups) / sizeof(groups[0]),
+	};
+	struct error err = {0};
+	enum status status = flags_parse(&line, argc, argv, NULL, &err);
+	if (status == STATUS_OK)
+		status = check(&options, &err);
+	if (status == STATUS_OK)
+		status = run(&options, &err);
+	return flags_exit(line.program, status, &err);
+}

@@ -1,0 +1,252 @@
+/* Snapshot, Restore, Digest and Stats: the tables read and written as a whole. */
+#include "pserver/service_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CURSOR_BITS 32 /* of a snapshot's cursor: the position; above it the virtual shard */
+
+/* As ps_lock_job(), and lets go of the lock: the reference keeps the job's tables. */
+static enum status hold_job(
+	struct ps_server *server, struct rpc_server_call *call, struct job **ret, struct error *err)
+{
+	enum status status = ps_lock_job(server, call, ret, err);
+	if (status == STATUS_OK)
+		pthread_mutex_unlock(&server->lock);
+	return status;
+}
+
+static enum status check_table(const struct job *job, uint32_t table, struct error *err)
+{
+	if (table < job->spec.table_count)
+		return STATUS_OK;
+	return error_set(err, STATUS_INVALID_ARGUMENT, "there is no table %u, the job has %u",
+		table, job->spec.table_count);
+}
+
+/* Records that fit a message, that are there, and that are asked for. */
+static size_t records_at_most(const struct ps_server *server, const struct job *job, uint32_t table,
+	uint32_t asked, uint32_t record_floats)
+{
+	uint64_t fit =
+		server->max_message_bytes / 2 / (sizeof(uint64_t) + record_floats * sizeof(float));
+	uint64_t there = store_count(job->store, table);
+	uint64_t most = asked < fit ? asked : fit;
+	if (most > there)
+		most = there;
+	return most > 0 ? (size_t)most : 1;
+}
+
+static enum status snapshot(struct ps_server *server, struct job *job,
+	const Marquee__Ps__V1__SnapshotRequest *input, struct rpc_server_call *call,
+	Marquee__Ps__V1__SnapshotReply *reply, struct error *err)
+{
+	enum status status = check_table(job, input->table, err);
+	if (status != STATUS_OK)
+		return status;
+	if (input->max_records == 0)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "max_records is 0");
+	uint32_t floats = store_record_floats(job->store, input->table);
+	size_t most = records_at_most(server, job, input->table, input->max_records, floats);
+	size_t record_bytes = floats * sizeof(float);
+	unsigned char *raw;
+	status = rpc_server_call_reserve(call, most * (sizeof(uint64_t) + record_bytes), &raw, err);
+	if (status != STATUS_OK)
+		return status;
+	struct store_cursor cursor = {
+		.virtual_shard = input->cursor >> CURSOR_BITS,
+		.position = input->cursor & UINT32_MAX,
+	};
+	unsigned char *records = raw + most * sizeof(uint64_t);
+	size_t n;
+	status = store_snapshot(
+		job->store, input->table, &cursor, most, raw, (float *)(void *)records, &n, err);
+	if (status != STATUS_OK)
+		return status;
+	if (n < most) {
+		memmove(raw + n * sizeof(uint64_t), records, n * record_bytes);
+		rpc_server_call_shrink(call, n * (sizeof(uint64_t) + record_bytes));
+	}
+	reply->cursor = cursor.virtual_shard << CURSOR_BITS | cursor.position;
+	reply->count = (uint32_t)n;
+	reply->done = n < most;
+	reply->record_floats = floats;
+	return STATUS_OK;
+}
+
+void ps_snapshot(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__SnapshotRequest *input,
+	Marquee__Ps__V1__SnapshotReply_Closure closure, void *closure_data)
+{
+	struct ps_server *server = (struct ps_server *)service;
+	Marquee__Ps__V1__SnapshotReply reply = MARQUEE__PS__V1__SNAPSHOT_REPLY__INIT;
+	struct error err;
+	struct job *job;
+	enum status status = hold_job(server, closure_data, &job, &err);
+	if (status == STATUS_OK) {
+		status = snapshot(server, job, input, closure_data, &reply, &err);
+		ps_job_release(job);
+	}
+	if (status == STATUS_OK)
+		closure(&reply, closure_data);
+	else
+		rpc_server_call_fail_with(closure_data, &err);
+}
+
+static enum status restore(struct job *job, bool started,
+	const Marquee__Ps__V1__RestoreRequest *input, struct rpc_server_call *call,
+	struct error *err)
+{
+	const struct rpc_caller *caller = rpc_server_call_caller(call);
+	if (caller->worker != 0)
+		return error_set(err, STATUS_PERMISSION_DENIED,
+			"worker %u may not restore rows, only worker 0", caller->worker);
+	if (started)
+		return error_set(err, STATUS_FAILED_PRECONDITION,
+			"step %llu has begun: rows are restored before the first push",
+			(unsigned long long)job->spec.first_step);
+	enum status status = check_table(job, input->table, err);
+	if (status != STATUS_OK)
+		return status;
+	struct rpc_bytes raw = rpc_server_call_raw(call);
+	uint32_t floats = store_record_floats(job->store, input->table);
+	uint64_t bytes = input->count * (sizeof(uint64_t) + (uint64_t)floats * sizeof(float));
+	if (bytes != raw.size)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"%u records of %u floats take %llu bytes with their ids, there are %zu",
+			input->count, floats, (unsigned long long)bytes, raw.size);
+	return store_restore(job->store, input->table, raw.data, input->count,
+		(const float *)(const void *)(raw.data + input->count * sizeof(uint64_t)), err);
+}
+
+void ps_restore(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__RestoreRequest *input, Marquee__Ps__V1__RestoreReply_Closure closure,
+	void *closure_data)
+{
+	struct ps_server *server = (struct ps_server *)service;
+	Marquee__Ps__V1__RestoreReply reply = MARQUEE__PS__V1__RESTORE_REPLY__INIT;
+	struct error err;
+	struct job *job;
+	enum status status = ps_lock_job(server, closure_data, &job, &err);
+	if (status == STATUS_OK) {
+		bool started = job->started;
+		pthread_mutex_unlock(&server->lock);
+		status = restore(job, started, input, closure_data, &err);
+		ps_job_release(job);
+	}
+	if (status == STATUS_OK)
+		closure(&reply, closure_data);
+	else
+		rpc_server_call_fail_with(closure_data, &err);
+}
+
+void ps_digest(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__DigestRequest *input, Marquee__Ps__V1__DigestReply_Closure closure,
+	void *closure_data)
+{
+	(void)input;
+	struct error err;
+	struct job *job;
+	if (hold_job((struct ps_server *)service, closure_data, &job, &err) != STATUS_OK) {
+		rpc_server_call_fail_with(closure_data, &err);
+		return;
+	}
+	Marquee__Ps__V1__DigestReply reply = MARQUEE__PS__V1__DIGEST_REPLY__INIT;
+	struct digest digest = {0};
+	uint64_t rows[JOB_TABLES_MAX];
+	store_digest(job->store, &digest);
+	for (uint32_t t = 0; t < job->spec.table_count; t++)
+		rows[t] = store_count(job->store, t);
+	reply.low = digest.low;
+	reply.high = digest.high;
+	reply.n_rows = job->spec.table_count;
+	reply.rows = rows;
+	closure(&reply, closure_data);
+	ps_job_release(job);
+}
+
+/* The parts of a StatsReply that have to live until it is packed. */
+struct stats {
+	Marquee__Ps__V1__StatsReply reply;
+	Marquee__Ps__V1__TableStats tables[JOB_TABLES_MAX];
+	Marquee__Ps__V1__TableStats *table_pointers[JOB_TABLES_MAX];
+	Marquee__Ps__V1__WorkerStats workers[JOB_WORKERS_MAX];
+	Marquee__Ps__V1__WorkerStats *worker_pointers[JOB_WORKERS_MAX];
+};
+
+/* What the lock guards. */
+static void fill_progress(struct stats *stats, const struct job *job)
+{
+	Marquee__Ps__V1__StatsReply *reply = &stats->reply;
+	reply->next_step = job->next_step;
+	reply->pushes_applied = job->pushes_applied;
+	reply->repeats_answered = job->repeats_answered;
+	for (const struct step_call *step = job->calls; step; step = step->next)
+		reply->parked_calls++;
+	for (uint32_t w = 0; w < job->spec.workers; w++) {
+		const struct job_member *member = &job->members[w];
+		Marquee__Ps__V1__WorkerStats *worker = &stats->workers[w];
+		marquee__ps__v1__worker_stats__init(worker);
+		worker->worker = w;
+		worker->joined = member->joined;
+		worker->left = member->left;
+		worker->incarnation = member->incarnation;
+		worker->sequence = member->pushes.highest;
+		worker->clock = member->clock;
+		stats->worker_pointers[w] = worker;
+	}
+	reply->n_workers = job->spec.workers;
+	reply->workers = stats->worker_pointers;
+}
+
+static void fill_tables(struct stats *stats, struct job *job)
+{
+	Marquee__Ps__V1__StatsReply *reply = &stats->reply;
+	reply->job = job->spec.name;
+	for (uint32_t t = 0; t < job->spec.table_count; t++) {
+		Marquee__Ps__V1__TableStats *table = &stats->tables[t];
+		marquee__ps__v1__table_stats__init(table);
+		table->name = job->spec.tables[t].name;
+		table->dim = job->spec.tables[t].dim;
+		table->record_floats = store_record_floats(job->store, t);
+		table->rows = store_count(job->store, t);
+		stats->table_pointers[t] = table;
+	}
+	reply->n_tables = job->spec.table_count;
+	reply->tables = stats->table_pointers;
+}
+
+/* Of whatever job is active; for anybody, so that a monitor need not be a member. */
+void ps_stats(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__StatsRequest *input, Marquee__Ps__V1__StatsReply_Closure closure,
+	void *closure_data)
+{
+	(void)input;
+	struct ps_server *server = (struct ps_server *)service;
+	struct stats *stats = malloc(sizeof(*stats));
+	if (!stats) {
+		rpc_server_call_fail(closure_data, STATUS_RESOURCE_EXHAUSTED, "no memory");
+		return;
+	}
+	marquee__ps__v1__stats_reply__init(&stats->reply);
+	struct rpc_server_stats traffic;
+	rpc_server_stats(rpc_server_call_server(closure_data), &traffic);
+	stats->reply.shard_index = server->shard_index;
+	stats->reply.shard_count = server->shard_count;
+	stats->reply.bytes_received = traffic.bytes_received;
+	stats->reply.bytes_sent = traffic.bytes_sent;
+	stats->reply.requests = traffic.requests;
+	pthread_mutex_lock(&server->lock);
+	struct job *job = server->job;
+	if (job) {
+		atomic_fetch_add_explicit(&job->references, 1, memory_order_relaxed);
+		fill_progress(stats, job);
+	}
+	pthread_mutex_unlock(&server->lock);
+	if (job)
+		fill_tables(stats, job);
+	closure(&stats->reply, closure_data);
+	if (job)
+		ps_job_release(job);
+	free(stats);
+}

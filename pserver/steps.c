@@ -1,0 +1,533 @@
+/*
+ * Pull, Push and PushPull: the life of a step on the server.
+ *
+ * Design notes. A request is read and checked, its push is accepted (from then on a repeat is
+ * recognised), and a struct step_call is put into the job's list. Whatever changes the job - a step
+ * was applied, a clock moved, somebody left - then takes those calls out of the list that have
+ * become answerable, lets go of the lock, and answers them. So there is one way to an answer, and
+ * rows are copied outside the lock, on the thread that made the answer possible.
+ *
+ * A handler does not touch its step_call after the lock was free: another thread may have answered
+ * it.
+ */
+#include "pserver/service_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PULL_TABLES_MAX 1024u
+
+/* ---- reading requests ---------------------------------------------------------------------- */
+
+/*
+ * Adds one table's ids to the sums. They never exceed the bytes that are there, so that the sums
+ * cannot overflow.
+ */
+static enum status count_ids(const struct job *job, uint32_t table, uint32_t count,
+	uint64_t raw_bytes, uint64_t *ids, uint64_t *floats, struct error *err)
+{
+	if (table >= job->spec.table_count)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"there is no table %u, the job has %u", table, job->spec.table_count);
+	*ids += count;
+	if (*ids > raw_bytes / sizeof(uint64_t))
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"table %u: %u ids, more than %llu bytes of raw data hold", table, count,
+			(unsigned long long)raw_bytes);
+	*floats += (uint64_t)count * job->spec.tables[table].dim;
+	return STATUS_OK;
+}
+
+/* Bytes of a push's raw part. Checks tables and slots; ids are the aggregate's business. */
+static enum status measure_push(const struct job *job, uint32_t worker,
+	const Marquee__Ps__V1__PushRequest *push, uint64_t raw_bytes, uint64_t *ret_ids,
+	uint64_t *ret_bytes, struct error *err)
+{
+	struct lane_span block = lane_block(job->spec.lanes, worker, job->spec.workers);
+	if (push->n_segments > (size_t)job->spec.table_count * block.count)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"push: %zu segments, but worker %u has %u lanes and there are %u tables",
+			push->n_segments, worker, block.count, job->spec.table_count);
+	uint64_t ids = 0, floats = 0;
+	for (size_t i = 0; i < push->n_segments; i++) {
+		const Marquee__Ps__V1__Segment *segment = push->segments[i];
+		if (segment->slot < block.first || segment->slot - block.first >= block.count)
+			return error_set(err, STATUS_INVALID_ARGUMENT,
+				"push: lane %u is not worker %u's", segment->slot, worker);
+		enum status status = count_ids(
+			job, segment->table, segment->count, raw_bytes, &ids, &floats, err);
+		if (status != STATUS_OK)
+			return error_wrap(err, status, "push");
+	}
+	*ret_ids = ids;
+	*ret_bytes = ids * sizeof(uint64_t) + floats * sizeof(float);
+	return STATUS_OK;
+}
+
+static enum status measure_pull(const struct job *job, const Marquee__Ps__V1__PullRequest *pull,
+	uint64_t raw_bytes, uint64_t *ret_bytes, uint64_t *ret_reply_bytes, struct error *err)
+{
+	if (pull->n_tables > PULL_TABLES_MAX)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "pull: %zu tables; at most %u",
+			pull->n_tables, PULL_TABLES_MAX);
+	uint64_t ids = 0, floats = 0;
+	for (size_t i = 0; i < pull->n_tables; i++) {
+		const Marquee__Ps__V1__TableIds *table = pull->tables[i];
+		enum status status =
+			count_ids(job, table->table, table->count, raw_bytes, &ids, &floats, err);
+		if (status != STATUS_OK)
+			return error_wrap(err, status, "pull");
+	}
+	*ret_bytes = ids * sizeof(uint64_t);
+	*ret_reply_bytes = floats * sizeof(float);
+	return STATUS_OK;
+}
+
+/* A request whose lengths have been compared with the bytes that are there. */
+struct step_request {
+	const Marquee__Ps__V1__PushRequest *push; /* NULL: none */
+	const unsigned char *push_ids;
+	const unsigned char *push_gradients;
+	const Marquee__Ps__V1__PullRequest *pull; /* NULL: none */
+	const unsigned char *pull_ids;
+	size_t reply_bytes; /* of the pull's rows */
+};
+
+static enum status measure(const struct ps_server *server, const struct job *job,
+	const struct rpc_server_call *call, struct step_request *request, struct error *err)
+{
+	uint64_t ids = 0, push_bytes = 0, pull_bytes = 0, reply_bytes = 0;
+	enum status status = STATUS_OK;
+	struct rpc_bytes raw = rpc_server_call_raw(call);
+	if (request->push)
+		status = measure_push(job, rpc_server_call_caller(call)->worker, request->push,
+			raw.size, &ids, &push_bytes, err);
+	if (status == STATUS_OK && request->pull)
+		status = measure_pull(job, request->pull, raw.size, &pull_bytes, &reply_bytes, err);
+	if (status != STATUS_OK)
+		return status;
+	if (push_bytes > raw.size || pull_bytes != raw.size - push_bytes)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"the counts need %llu bytes of raw data, there are %zu",
+			(unsigned long long)(push_bytes + pull_bytes), raw.size);
+	if (reply_bytes > server->max_message_bytes)
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+			"pull: the rows take %llu bytes, a message at most %zu: pull fewer",
+			(unsigned long long)reply_bytes, server->max_message_bytes);
+	request->push_ids = raw.data;
+	request->push_gradients = raw.data + ids * sizeof(uint64_t);
+	request->pull_ids = raw.data + push_bytes;
+	request->reply_bytes = (size_t)reply_bytes;
+	return STATUS_OK;
+}
+
+/* ---- the lists ----------------------------------------------------------------------------- */
+
+static struct pending_push *find_push(const struct job *job, uint32_t worker, uint64_t sequence)
+{
+	struct pending_push *push = job->pushes;
+	while (push && (push->worker != worker || push->sequence != sequence))
+		push = push->next;
+	return push;
+}
+
+static void free_push(struct pending_push *push)
+{
+	rpc_kept_release(push->kept);
+	free(push);
+}
+
+/* The push is over, one way or the other: those who wait for it go on. */
+static void finish_push(struct job *job, struct pending_push *push, const struct error *failure)
+{
+	for (struct step_call *step = job->calls; step; step = step->next) {
+		if (!step->pushing || step->worker != push->worker ||
+			step->sequence != push->sequence)
+			continue;
+		step->pushing = false;
+		if (failure)
+			step->failure = *failure;
+	}
+	struct pending_push **at = &job->pushes;
+	while (*at != push)
+		at = &(*at)->next;
+	*at = push->next;
+	free_push(push);
+}
+
+/* Moves *at to the front of the list of those to be answered. */
+static void take_out(struct step_call **at, struct step_call **list)
+{
+	struct step_call *step = *at;
+	*at = step->next;
+	step->next = *list;
+	*list = step;
+}
+
+static bool becomes_ready(const struct job *job, struct step_call *step)
+{
+	if (step->failure.status == STATUS_OK && job->failure.status != STATUS_OK)
+		step->failure = job->failure;
+	if (step->failure.status != STATUS_OK)
+		return true;
+	step->next_step = job->next_step;
+	return !step->pushing && (!step->pull || job_may_pull(job, step->pull->step));
+}
+
+void ps_collect_ready(struct job *job, struct step_call **list)
+{
+	for (struct step_call **at = &job->calls; *at;) {
+		if (becomes_ready(job, *at))
+			take_out(at, list);
+		else
+			at = &(*at)->next;
+	}
+}
+
+void ps_collect_all(
+	struct job *job, uint32_t worker, const struct error *why, struct step_call **list)
+{
+	for (struct step_call **at = &job->calls; *at;) {
+		struct step_call *step = *at;
+		if (worker != UINT32_MAX && step->worker != worker) {
+			at = &step->next;
+			continue;
+		}
+		step->failure = *why;
+		take_out(at, list);
+	}
+}
+
+void ps_collect_expired(
+	struct job *job, uint64_t now_ns, struct step_call **list, uint64_t *ret_next)
+{
+	*ret_next = UINT64_MAX;
+	for (struct step_call **at = &job->calls; *at;) {
+		struct step_call *step = *at;
+		if (step->deadline_ns > now_ns) {
+			if (step->deadline_ns < *ret_next)
+				*ret_next = step->deadline_ns;
+			at = &step->next;
+			continue;
+		}
+		char text[ERROR_MESSAGE_SIZE];
+		job_describe_wait(
+			job, step->pull ? step->pull->step : step->push_step, text, sizeof(text));
+		error_set(&step->failure, STATUS_DEADLINE_EXCEEDED, "%s", text);
+		take_out(at, list);
+	}
+}
+
+/* A repeat has come: the earlier attempt of the call is answered, to nobody. */
+static void replace_attempt(
+	struct job *job, const struct step_call *repeat, struct step_call **list)
+{
+	if (repeat->sequence == 0)
+		return; /* a client that does not number its pulls */
+	for (struct step_call **at = &job->calls; *at; at = &(*at)->next) {
+		if ((*at)->worker != repeat->worker || (*at)->sequence != repeat->sequence)
+			continue;
+		error_set(&(*at)->failure, STATUS_ABORTED, "a repeat of the call took its place");
+		take_out(at, list);
+		return;
+	}
+}
+
+/* ---- pushing ------------------------------------------------------------------------------- */
+
+static enum status add_segments(const struct job *job, struct aggregate *aggregate,
+	const struct step_request *request, struct error *err)
+{
+	const unsigned char *ids = request->push_ids;
+	const unsigned char *gradients = request->push_gradients;
+	size_t before = aggregate_count(aggregate);
+	for (size_t i = 0; i < request->push->n_segments; i++) {
+		const Marquee__Ps__V1__Segment *segment = request->push->segments[i];
+		/* The raw part lies at a multiple of 4, and so does everything in it. */
+		enum status status = aggregate_add(aggregate, segment->table, segment->slot, ids,
+			segment->count, (const float *)(const void *)gradients, err);
+		if (status != STATUS_OK) {
+			aggregate_cut(aggregate, before);
+			return status;
+		}
+		ids += segment->count * sizeof(uint64_t);
+		gradients += (size_t)segment->count * job->spec.tables[segment->table].dim *
+			     sizeof(float);
+	}
+	return STATUS_OK;
+}
+
+/* Accepts a new push: from here on its arrays are kept and a repeat is recognised. */
+static enum status accept_push(struct job *job, struct step_call *step,
+	const struct step_request *request, struct pending_push **ret, struct error *err)
+{
+	enum status status = STATUS_OK;
+	if (job->failure.status != STATUS_OK)
+		return error_set(err, job->failure.status, "%s", job->failure.message);
+	status = job_check_push(job, step->worker, request->push->step, err);
+	if (status != STATUS_OK)
+		return status;
+	struct pending_push *push = calloc(1, sizeof(*push));
+	if (!push)
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a push");
+	size_t before = aggregate_count(job->aggregate);
+	if (job->spec.mode == JOB_SYNC)
+		status = add_segments(job, job->aggregate, request, err);
+	if (status != STATUS_OK) {
+		free(push);
+		return status;
+	}
+	step->kept = rpc_server_call_keep(step->call);
+	if (!step->kept) {
+		aggregate_cut(job->aggregate, before);
+		free(push);
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a push");
+	}
+	push->worker = step->worker;
+	push->sequence = step->sequence;
+	push->kept = rpc_kept_hold(step->kept);
+	push->next = job->pushes;
+	job->pushes = push;
+	job_accept_push(job, step->worker, step->sequence, request->push->step);
+	*ret = push;
+	return STATUS_OK;
+}
+
+/* Sets step->pushing, and *ret_new to the push if it is one that was not there before. */
+static enum status admit_push(struct job *job, struct step_call *step,
+	const struct step_request *request, struct pending_push **ret_new, struct error *err)
+{
+	const struct sequence_window *pushes = &job->members[step->worker].pushes;
+	step->push_step = request->push->step;
+	switch (sequence_check(pushes, step->sequence)) {
+	case SEQUENCE_OLD:
+		return error_set(err, STATUS_ABORTED,
+			"push %llu of worker %u is too old to tell whether it was applied",
+			(unsigned long long)step->sequence, step->worker);
+	case SEQUENCE_REPEAT:
+		job->repeats_answered++;
+		step->pushing = find_push(job, step->worker, step->sequence) != NULL;
+		return STATUS_OK;
+	case SEQUENCE_NEW:
+	default:
+		step->pushing = true;
+		return accept_push(job, step, request, ret_new, err);
+	}
+}
+
+void ps_apply_complete_step(struct ps_server *server, struct job *job)
+{
+	if (job->applying || job->failure.status != STATUS_OK || !job_step_is_complete(job))
+		return;
+	struct error err;
+	uint64_t step = job->next_step;
+	job->applying = true;
+	pthread_mutex_unlock(&server->lock);
+	enum status status = aggregate_apply(job->aggregate, step + 1, &err);
+	pthread_mutex_lock(&server->lock);
+	job->applying = false;
+	if (status == STATUS_OK)
+		job_step_applied(job);
+	else
+		error_set(&job->failure, status, "a push could not be applied: %s", err.message);
+	while (job->pushes)
+		finish_push(job, job->pushes, NULL);
+}
+
+static struct aggregate *take_spare(struct job *job)
+{
+	return job->spare_count > 0 ? job->spares[--job->spare_count] : NULL;
+}
+
+static void give_spare(struct job *job, struct aggregate *aggregate)
+{
+	if (aggregate && job->spare_count < JOB_SPARES_MAX)
+		job->spares[job->spare_count++] = aggregate;
+	else
+		aggregate_free(aggregate);
+}
+
+/*
+ * ssp, async: applies one push. Lets go of the lock meanwhile; the request's arrays are kept by the
+ * push.
+ */
+static void apply_on_arrival(struct ps_server *server, struct job *job, struct pending_push *push,
+	const struct step_request *request)
+{
+	struct error err = {0};
+	uint64_t step = request->push->step;
+	struct aggregate *aggregate = take_spare(job);
+	pthread_mutex_unlock(&server->lock);
+	enum status status = STATUS_OK;
+	if (!aggregate)
+		status = aggregate_new(&aggregate, job->store, &err);
+	if (status == STATUS_OK)
+		status = add_segments(job, aggregate, request, &err);
+	bool touched = false;
+	if (status == STATUS_OK) {
+		status = aggregate_apply(aggregate, step + 1, &err);
+		touched = status != STATUS_INVALID_ARGUMENT;
+	}
+	pthread_mutex_lock(&server->lock);
+	give_spare(job, aggregate);
+	if (status == STATUS_OK) {
+		job_push_applied(job, push->worker, step);
+		finish_push(job, push, NULL);
+		return;
+	}
+	if (touched)
+		error_set(&job->failure, status, "a push could not be applied: %s", err.message);
+	else
+		sequence_forget(&job->members[push->worker].pushes, push->sequence);
+	finish_push(job, push, &err);
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+static enum status pull_rows(struct job *job, const struct step_call *step, struct error *err)
+{
+	unsigned char *raw;
+	enum status status = rpc_server_call_reserve(step->call, step->reply_bytes, &raw, err);
+	const unsigned char *ids = step->pull_ids;
+	for (size_t i = 0; status == STATUS_OK && i < step->pull->n_tables; i++) {
+		const Marquee__Ps__V1__TableIds *table = step->pull->tables[i];
+		status = store_pull(
+			job->store, table->table, ids, table->count, (float *)(void *)raw, err);
+		ids += table->count * sizeof(uint64_t);
+		raw += (size_t)table->count * job->spec.tables[table->table].dim * sizeof(float);
+	}
+	return status;
+}
+
+static void answer(struct job *job, struct step_call *step)
+{
+	struct error err;
+	if (step->failure.status != STATUS_OK) {
+		rpc_server_call_fail_with(step->call, &step->failure);
+	} else if (!step->pull) {
+		Marquee__Ps__V1__PushReply reply = MARQUEE__PS__V1__PUSH_REPLY__INIT;
+		rpc_server_call_reply(step->call, &reply.base);
+	} else if (pull_rows(job, step, &err) == STATUS_OK) {
+		Marquee__Ps__V1__PullReply reply = MARQUEE__PS__V1__PULL_REPLY__INIT;
+		reply.step = step->next_step;
+		rpc_server_call_reply(step->call, &reply.base);
+	} else {
+		rpc_server_call_fail_with(step->call, &err);
+	}
+	rpc_kept_release(step->kept);
+	free(step);
+}
+
+void ps_answer(struct job *job, struct step_call *list)
+{
+	while (list) {
+		struct step_call *step = list;
+		list = step->next;
+		answer(job, step);
+	}
+}
+
+void ps_job_release(struct job *job)
+{
+	if (atomic_fetch_sub_explicit(&job->references, 1, memory_order_acq_rel) > 1)
+		return;
+	while (job->pushes) {
+		struct pending_push *push = job->pushes;
+		job->pushes = push->next;
+		free_push(push);
+	}
+	job_free(job);
+}
+
+/* ---- handlers ------------------------------------------------------------------------------ */
+
+static enum status new_step_call(struct step_call **ret, const struct ps_server *server,
+	const struct job *job, struct rpc_server_call *call, struct step_request *request,
+	struct error *err)
+{
+	enum status status = measure(server, job, call, request, err);
+	if (status != STATUS_OK)
+		return status;
+	struct step_call *step = calloc(1, sizeof(*step));
+	if (!step)
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a call");
+	const struct rpc_caller *caller = rpc_server_call_caller(call);
+	step->call = call;
+	step->worker = caller->worker;
+	step->sequence = caller->sequence;
+	step->deadline_ns = rpc_server_call_deadline_ns(call);
+	step->pull = request->pull;
+	step->pull_ids = request->pull_ids;
+	step->reply_bytes = request->reply_bytes;
+	*ret = step;
+	return STATUS_OK;
+}
+
+static void handle(
+	struct ps_server *server, struct rpc_server_call *call, struct step_request request)
+{
+	struct error err;
+	struct job *job;
+	struct step_call *step = NULL;
+	struct step_call *list = NULL;
+	struct pending_push *push = NULL;
+	if (ps_lock_job(server, call, &job, &err) != STATUS_OK) {
+		rpc_server_call_fail_with(call, &err);
+		return;
+	}
+	enum status status = new_step_call(&step, server, job, call, &request, &err);
+	if (status == STATUS_OK)
+		replace_attempt(job, step, &list);
+	if (status == STATUS_OK && request.push)
+		status = admit_push(job, step, &request, &push, &err);
+	if (status == STATUS_OK) {
+		step->next = job->calls;
+		job->calls = step;
+		if (step->deadline_ns < server->sweep_at_ns)
+			pthread_cond_signal(&server->sweep);
+		if (push && job->spec.mode == JOB_SYNC)
+			ps_apply_complete_step(server, job);
+		else if (push)
+			apply_on_arrival(server, job, push, &request);
+		ps_collect_ready(job, &list);
+	} else {
+		free(step);
+	}
+	pthread_mutex_unlock(&server->lock);
+	ps_answer(job, list);
+	if (status != STATUS_OK)
+		rpc_server_call_fail_with(call, &err);
+	ps_job_release(job);
+}
+
+void ps_pull(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__PullRequest *input, Marquee__Ps__V1__PullReply_Closure closure,
+	void *closure_data)
+{
+	(void)closure;
+	handle((struct ps_server *)service, closure_data, (struct step_request){.pull = input});
+}
+
+void ps_push(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__PushRequest *input, Marquee__Ps__V1__PushReply_Closure closure,
+	void *closure_data)
+{
+	(void)closure;
+	handle((struct ps_server *)service, closure_data, (struct step_request){.push = input});
+}
+
+void ps_push_pull(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__PushPullRequest *input, Marquee__Ps__V1__PullReply_Closure closure,
+	void *closure_data)
+{
+	(void)closure;
+	struct error err;
+	if (!input->push || !input->pull) {
+		error_set(&err, STATUS_INVALID_ARGUMENT,
+			"PushPull without its push or without its pull");
+		rpc_server_call_fail_with(closure_data, &err);
+		return;
+	}
+	handle((struct ps_server *)service, closure_data,
+		(struct step_request){.push = input->push, .pull = input->pull});
+}

@@ -1,0 +1,125 @@
+/* What one or several workers see of a server: tables, modes, waiting, membership. */
+#include "pserver/service.h"
+
+#include "tests/pserver/ps_client.h"
+#include "tests/support/suite.h"
+
+#include <string.h>
+
+#define WAIT_MS	 10000u
+#define SHORT_MS 200u
+#define DIM	 PS_CLIENT_DIM
+#define WORKERS	 3
+
+static struct ps_server *open_server(const char *url)
+{
+	struct error err;
+	struct ps_server *server;
+	struct ps_server_options options = {.listen_url = url};
+	assert_ok(ps_server_open(&server, &options, &err), &err);
+	return server;
+}
+
+static void join(struct ps_client *client, struct ps_server *server, const struct ps_job *job,
+	uint32_t worker)
+{
+	struct error err;
+	ps_client_open(client, ps_server_url(server), job->name, worker, 1);
+	assert_ok(ps_client_join(client, job, &err), &err);
+}
+
+START_TEST(a_push_changes_the_rows_and_a_pull_shows_them)
+{
+	struct error err;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_client client;
+	struct ps_job job = ps_job_defaults();
+	join(&client, server, &job, 0);
+	const uint64_t ids[] = {5, UINT64_MAX};
+	const float gradients[] = {0.25f, -1};
+	float before[2 * DIM], after[2 * DIM];
+	ps_client_start_pull(&client, 0, ids, 2, WAIT_MS);
+	assert_ok(ps_client_finish(&client, before, 2, &err), &err);
+	ps_client_start_push_pull(&client, 0, 0, ids, gradients, 2, WAIT_MS);
+	assert_ok(ps_client_finish(&client, after, 2, &err), &err);
+	for (uint32_t i = 0; i < 2 * DIM; i++)
+		ck_assert_float_eq(after[i], before[i] - gradients[i / DIM]);
+	ps_client_leave(&client);
+	ps_client_close(&client);
+	ps_server_close(server);
+}
+END_TEST
+
+/* `steps` steps of eight lanes that each push their own and a common id; returns the digest. */
+static void run_sync(const char *url, uint32_t workers, uint32_t steps, char digest[33])
+{
+	struct error err;
+	struct ps_server *server = open_server(url);
+	struct ps_client clients[WORKERS];
+	struct ps_job job = ps_job_defaults();
+	job.workers = workers;
+	job.lanes = workers; /* one lane a worker: one segment a push */
+	job.optimizer = "adagrad";
+	for (uint32_t w = 0; w < workers; w++)
+		join(&clients[w], server, &job, w);
+	for (uint32_t step = 0; step < steps; step++) {
+		float rows[WORKERS][2 * DIM];
+		for (uint32_t i = 0; i < workers; i++) {
+			uint32_t w = (i + step) % workers; /* arrival in every order */
+			const uint64_t ids[] = {100, 200 + w};
+			const float values[] = {0.1f * (float)(w + 1), 1.0f / (float)(step + 3)};
+			ps_client_start_push_pull(&clients[w], step, w, ids, values, 2, WAIT_MS);
+		}
+		for (uint32_t w = 0; w < workers; w++)
+			assert_ok(ps_client_finish(&clients[w], rows[w], 2, &err), &err);
+		for (uint32_t w = 1; w < workers; w++)
+			ck_assert_mem_eq(rows[w], rows[0], DIM * sizeof(float));
+	}
+	ps_client_digest(&clients[0], digest);
+	for (uint32_t w = 0; w < workers; w++) {
+		ps_client_leave(&clients[w]);
+		ps_client_close(&clients[w]);
+	}
+	ps_server_close(server);
+}
+
+START_TEST(three_workers_see_the_same_rows_in_every_step)
+{
+	char first[33], second[33];
+	run_sync("tcp://127.0.0.1:0", WORKERS, 20, first);
+	run_sync("inproc://service-sync", WORKERS, 20, second);
+	ck_assert_str_eq(first, second);
+}
+END_TEST
+
+START_TEST(a_call_that_waits_too_long_names_the_missing_workers)
+{
+	struct error err;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_client clients[2];
+	struct ps_job job = ps_job_defaults();
+	job.workers = 3;
+	join(&clients[0], server, &job, 0);
+	join(&clients[1], server, &job, 1);
+	const uint64_t id = 1;
+	const float value = 1;
+	ps_client_start_push_pull(&clients[0], 0, 0, &id, &value, 1, SHORT_MS);
+	assert_fails(ps_client_finish(&clients[0], NULL, 1, &err), STATUS_DEADLINE_EXCEEDED, &err,
+		"step 0: waiting for the push of workers 1, 2 (has not joined)");
+	/* The push of worker 0 stays: the others complete the step. */
+	ps_client_start_pull(&clients[1], 1, &id, 1, SHORT_MS);
+	assert_fails(ps_client_finish(&clients[1], NULL, 1, &err), STATUS_DEADLINE_EXCEEDED, &err,
+		"step 0: waiting for the push of workers 1, 2");
+	for (int i = 0; i < 2; i++)
+		ps_client_close(&clients[i]);
+	ps_server_close(server);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const cases[] = {a_push_changes_the_rows_and_a_pull_shows_them,
+		three_workers_see_the_same_rows_in_every_step,
+		a_call_that_waits_too_long_names_the_missing_workers, NULL};
+	return run_cases("service", cases);
+}
