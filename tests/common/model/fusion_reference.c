@@ -8,7 +8,20 @@
 #include <string.h>
 
 enum { USER, GENDER, AGE, OCCUPATION, MOVIE, GENRE, WORD };
+enum {
+	USER_FC,
+	GENDER_FC,
+	AGE_FC,
+	OCCUPATION_FC,
+	USER_COMBINED,
+	MOVIE_FC,
+	TITLE_CONV,
+	MOVIE_COMBINED,
+};
 enum { WIDEST = 256 };
+
+static const char *const layer_names[FIXTURE_LAYERS] = {"user_fc", "gender_fc", "age_fc",
+	"occupation_fc", "user_combined", "movie_fc", "title_conv", "movie_combined"};
 
 size_t fixture_row(const struct model *model, uint32_t table, uint64_t id)
 {
@@ -29,19 +42,27 @@ static const struct model_tensor *tensor_named(const struct model *model, const 
 	ck_abort_msg("no tensor %s", name);
 }
 
-/* out = W in + b; returns the number of outputs. */
-static size_t layer(
-	double *out, const double *in, const struct reference *reference, const char *name)
+static void find_layers(struct reference *reference)
 {
-	char weight_name[64], bias_name[64];
-	(void)snprintf(weight_name, sizeof(weight_name), "%s.weight", name);
-	(void)snprintf(bias_name, sizeof(bias_name), "%s.bias", name);
-	const struct model_tensor *weight = tensor_named(reference->model, weight_name);
-	const struct model_tensor *bias = tensor_named(reference->model, bias_name);
+	for (size_t i = 0; i < FIXTURE_LAYERS; i++) {
+		char name[64];
+		(void)snprintf(name, sizeof(name), "%s.weight", layer_names[i]);
+		reference->weights[i] = tensor_named(reference->model, name);
+		(void)snprintf(name, sizeof(name), "%s.bias", layer_names[i]);
+		reference->biases[i] = tensor_named(reference->model, name);
+	}
+}
+
+/* out = W in + b; returns the number of outputs. */
+static size_t layer(double *out, const double *in, const struct reference *reference, int which)
+{
+	const struct model_tensor *weight = reference->weights[which];
+	const double *w = reference->dense + weight->offset;
+	const double *bias = reference->dense + reference->biases[which]->offset;
 	for (size_t o = 0; o < weight->rows; o++) {
-		out[o] = reference->dense[bias->offset + o];
+		out[o] = bias[o];
 		for (size_t i = 0; i < weight->cols; i++)
-			out[o] += reference->dense[weight->offset + o * weight->cols + i] * in[i];
+			out[o] += w[o * weight->cols + i] * in[i];
 	}
 	return weight->rows;
 }
@@ -49,7 +70,7 @@ static size_t layer(
 static void title(double *pooled, const struct reference *reference, const struct movie_entity *m)
 {
 	size_t dim = model_table(reference->model, WORD)->dim;
-	const struct model_tensor *weight = tensor_named(reference->model, "title_conv.weight");
+	const struct model_tensor *weight = reference->weights[TITLE_CONV];
 	int width = (int)(weight->cols / dim);
 	for (size_t f = 0; f < weight->rows; f++)
 		pooled[f] = 0;
@@ -61,7 +82,7 @@ static void title(double *pooled, const struct reference *reference, const struc
 				memcpy(in + (size_t)k * dim, row_of(reference, WORD, m->words[at]),
 					dim * sizeof(double));
 		}
-		(void)layer(out, in, reference, "title_conv");
+		(void)layer(out, in, reference, TITLE_CONV);
 		for (size_t f = 0; f < weight->rows; f++) {
 			double h = tanh(out[f]);
 			if (!reference->pool_max)
@@ -87,14 +108,14 @@ double reference_score(const struct reference *reference, const struct user_enti
 	const struct movie_entity *movie)
 {
 	double in[WIDEST], x[WIDEST], y[WIDEST];
-	size_t n = layer(in, row_of(reference, USER, user->id), reference, "user_fc");
-	n += layer(in + n, row_of(reference, GENDER, user->gender), reference, "gender_fc");
-	n += layer(in + n, row_of(reference, AGE, user->age), reference, "age_fc");
-	n += layer(in + n, row_of(reference, OCCUPATION, user->occupation), reference,
-		"occupation_fc");
-	(void)layer(x, in, reference, "user_combined");
+	size_t n = layer(in, row_of(reference, USER, user->id), reference, USER_FC);
+	n += layer(in + n, row_of(reference, GENDER, user->gender), reference, GENDER_FC);
+	n += layer(in + n, row_of(reference, AGE, user->age), reference, AGE_FC);
+	n += layer(
+		in + n, row_of(reference, OCCUPATION, user->occupation), reference, OCCUPATION_FC);
+	(void)layer(x, in, reference, USER_COMBINED);
 
-	n = layer(in, row_of(reference, MOVIE, movie->id), reference, "movie_fc");
+	n = layer(in, row_of(reference, MOVIE, movie->id), reference, MOVIE_FC);
 	size_t genre_dim = model_table(reference->model, GENRE)->dim;
 	for (size_t c = 0; c < genre_dim; c++) {
 		in[n + c] = 0;
@@ -102,7 +123,7 @@ double reference_score(const struct reference *reference, const struct user_enti
 			in[n + c] += row_of(reference, GENRE, movie->genres[i])[c];
 	}
 	title(in + n + genre_dim, reference, movie);
-	size_t hidden = layer(y, in, reference, "movie_combined");
+	size_t hidden = layer(y, in, reference, MOVIE_COMBINED);
 	for (size_t h = 0; h < hidden; h++) {
 		x[h] = tanh(x[h]);
 		y[h] = tanh(y[h]);
@@ -264,6 +285,7 @@ void fixture_init(struct fixture *ret, const struct fixture_options *options)
 	assert_ok(model_workspace_new(&fixture.workspace, fixture.model, &err), &err);
 	const char *pooling = json_string_value(json_object_get(json, "pooling"));
 	fixture.reference.model = fixture.model;
+	find_layers(&fixture.reference);
 	fixture.reference.pool_max = pooling && strcmp(pooling, "max") == 0;
 	json_decref(json);
 	random_batch(&fixture, options);

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-enum { FIXTURE_TABLES = 7 };
+enum { FIXTURE_TABLES = 7, FIXTURE_LAYERS = 8 };
 
 /* Parameters in double; row `rows` of a table (the one behind the last) is the unknown row. */
 struct reference {
@@ -17,6 +17,7 @@ struct reference {
 	bool pool_max;
 	double *dense;
 	double *tables[FIXTURE_TABLES];
+	const struct model_tensor *weights[FIXTURE_LAYERS], *biases[FIXTURE_LAYERS];
 };
 
 /* The score of user u and movie m of the batch. */
