@@ -210,30 +210,6 @@ cleanup:
 	return status;
 }
 
-static enum status verify_file(
-	const char *directory, const struct manifest_file *file, struct error *err)
-{
-	char path[PATH_SIZE];
-	struct file_stamp found;
-	enum status status = path_join(path, directory, file->name, err);
-	if (status == STATUS_OK)
-		status = file_digest(path, &found.xxh3, &found.size, err);
-	/* A listed file that is not there is damage, not a wrong name of the caller's. */
-	if (status == STATUS_NOT_FOUND)
-		return error_set(err, STATUS_DATA_LOSS, "%s: is missing", path);
-	if (status != STATUS_OK)
-		return status;
-	if (found.size != file->stamp.size)
-		return error_set(err, STATUS_DATA_LOSS,
-			"%s: has %" PRIu64 " bytes, the manifest says %" PRIu64, path, found.size,
-			file->stamp.size);
-	if (found.xxh3 != file->stamp.xxh3)
-		return error_set(err, STATUS_DATA_LOSS,
-			"%s: damaged: its XXH3 is %016" PRIx64 ", the manifest says %016" PRIx64,
-			path, found.xxh3, file->stamp.xxh3);
-	return STATUS_OK;
-}
-
 /* A step directory that was renamed holds another step than its name says. */
 static enum status check_name(const char *path, uint64_t step, struct error *err)
 {
@@ -252,8 +228,8 @@ enum status checkpoint_verify(const char *path, struct manifest *ret, struct err
 	if (status != STATUS_OK)
 		return status;
 	status = check_name(path, manifest.step, err);
-	for (size_t i = 0; status == STATUS_OK && i < manifest.file_count; i++)
-		status = verify_file(path, &manifest.files[i], err);
+	if (status == STATUS_OK)
+		status = manifest_verify_files(&manifest, path, err);
 	if (status != STATUS_OK || !ret)
 		manifest_fini(&manifest);
 	else

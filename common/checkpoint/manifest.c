@@ -4,6 +4,7 @@
 #include "common/checkpoint/json_field.h"
 #include "common/checkpoint/sealed_json.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,9 +67,9 @@ static json_t *files_to_json(const struct manifest *manifest)
 	return files;
 }
 
-static json_t *manifest_to_json(const struct manifest *manifest)
+json_t *manifest_to_json(const struct manifest *manifest)
 {
-	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:O, s:O, s:O?, s:O?, s:o}",
+	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:s, s:o, s:O, s:O, s:O*, s:O*, s:o}",
 		"format_version", (int)MANIFEST_FORMAT_VERSION, "step",
 		json_from_u64(manifest->step), "epoch", json_from_u64(manifest->epoch), "seed",
 		json_from_u64(manifest->seed), "test_rmse",
@@ -153,24 +154,62 @@ static enum status read_members(struct manifest *manifest, const json_t *json, s
 	return status;
 }
 
+enum status manifest_from_json(struct manifest *ret, const json_t *json, struct error *err)
+{
+	struct manifest manifest = {.test_rmse = NAN};
+	enum status status = read_files(&manifest, json, err);
+	if (status == STATUS_OK)
+		status = read_members(&manifest, json, err);
+	if (status != STATUS_OK)
+		manifest_fini(&manifest);
+	else
+		*ret = manifest;
+	return status;
+}
+
 enum status manifest_read(struct manifest *ret, const char *directory, struct error *err)
 {
 	char path[PATH_SIZE];
 	json_t *json;
-	struct manifest manifest = {.test_rmse = NAN};
 	enum status status = path_join(path, directory, MANIFEST_NAME, err);
 	if (status == STATUS_OK)
 		status = sealed_json_read(path, MANIFEST_FORMAT_VERSION, &json, err);
 	if (status != STATUS_OK)
 		return status;
-	status = read_files(&manifest, json, err);
-	if (status == STATUS_OK)
-		status = read_members(&manifest, json, err);
+	status = manifest_from_json(ret, json, err);
 	json_decref(json);
-	if (status != STATUS_OK) {
-		manifest_fini(&manifest);
-		return error_wrap(err, status, "%s", path);
-	}
-	*ret = manifest;
+	return status == STATUS_OK ? status : error_wrap(err, status, "%s", path);
+}
+
+static enum status verify_file(
+	const char *directory, const struct manifest_file *file, struct error *err)
+{
+	char path[PATH_SIZE];
+	struct file_stamp found;
+	enum status status = path_join(path, directory, file->name, err);
+	if (status == STATUS_OK)
+		status = file_digest(path, &found.xxh3, &found.size, err);
+	/* A listed file that is not there is damage, not a wrong name of the caller's. */
+	if (status == STATUS_NOT_FOUND)
+		return error_set(err, STATUS_DATA_LOSS, "%s: is missing", path);
+	if (status != STATUS_OK)
+		return status;
+	if (found.size != file->stamp.size)
+		return error_set(err, STATUS_DATA_LOSS,
+			"%s: has %" PRIu64 " bytes, the manifest says %" PRIu64, path, found.size,
+			file->stamp.size);
+	if (found.xxh3 != file->stamp.xxh3)
+		return error_set(err, STATUS_DATA_LOSS,
+			"%s: damaged: its XXH3 is %016" PRIx64 ", the manifest says %016" PRIx64,
+			path, found.xxh3, file->stamp.xxh3);
 	return STATUS_OK;
+}
+
+enum status manifest_verify_files(
+	const struct manifest *manifest, const char *directory, struct error *err)
+{
+	enum status status = STATUS_OK;
+	for (size_t i = 0; status == STATUS_OK && i < manifest->file_count; i++)
+		status = verify_file(directory, &manifest->files[i], err);
+	return status;
 }

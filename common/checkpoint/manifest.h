@@ -50,6 +50,18 @@ MUST_CHECK enum status manifest_add_file(struct manifest *manifest, const char *
 /* NULL when there is no file of this name. */
 const struct manifest_file *manifest_find_file(const struct manifest *manifest, const char *name);
 
+/* Checks size and XXH3 of every file in the directory. DATA_LOSS names the first that is not as
+ * listed, and why. */
+MUST_CHECK enum status manifest_verify_files(
+	const struct manifest *manifest, const char *directory, struct error *err);
+
+/* The members of the file, without its checksum, as a new reference; NULL when one is missing. A
+ * model directory's model.json has them too. */
+json_t *manifest_to_json(const struct manifest *manifest);
+/* The reverse, but for the format version. DATA_LOSS naming the member. */
+MUST_CHECK enum status manifest_from_json(
+	struct manifest *ret, const json_t *json, struct error *err);
+
 /* Writes directory/manifest.json atomically: this is the commit. */
 MUST_CHECK enum status manifest_write(
 	const struct manifest *manifest, const char *directory, struct error *err);

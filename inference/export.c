@@ -1,0 +1,363 @@
+#include "inference/export.h"
+
+#include "common/base/memory.h"
+#include "common/checkpoint/publish.h"
+#include "common/checkpoint/sealed_json.h"
+#include "common/model/model_record.h"
+#include "inference/export_tables.h"
+#include "inference/model_directory.h"
+#include "inference/npy.h"
+#include "inference/scorer.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOVIE_VECTORS_NAME "movie_vectors.npy"
+#define MOVIE_IDS_NAME	   "movie_ids.npy"
+
+/* An export on its way; everything in it is owned. */
+struct export
+{
+	struct checkpoint from;
+	struct catalog catalog;
+	struct catalog_trained trained;
+	struct model *model;
+	struct shard_reader **shards;
+	size_t shard_count;
+	struct dense_file dense;
+	struct export_unknown *unknown; /* [model_table_count] */
+	char out[PATH_SIZE];		/* without slashes at its end */
+	char partial[PATH_SIZE];	/* what is written */
+	struct manifest about;
+};
+
+static void export_fini(struct export *export)
+{
+	manifest_fini(&export->about);
+	for (uint32_t t = 0; export->unknown && t < model_table_count(export->model); t++)
+		free(export->unknown[t].row);
+	free(export->unknown);
+	dense_file_close(&export->dense);
+	for (size_t s = 0; s < export->shard_count; s++)
+		shard_reader_close(export->shards[s]);
+	free(export->shards);
+	model_free(export->model);
+	catalog_trained_fini(&export->trained);
+	catalog_fini(&export->catalog);
+	checkpoint_fini(&export->from);
+}
+
+static bool directory_is_empty(const char *path)
+{
+	DIR *directory = opendir(path);
+	if (!directory)
+		return false;
+	bool empty = true;
+	const struct dirent *entry;
+	while (empty && (entry = readdir(directory)) != NULL)
+		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	closedir(directory);
+	return empty;
+}
+
+/* A directory whose model.json says that export made it, of whatever version. */
+static bool is_model_directory(const char *path)
+{
+	char file[PATH_SIZE];
+	char *text;
+	size_t size;
+	if (path_join(file, path, MODEL_JSON_NAME, NULL) != STATUS_OK ||
+		file_read_all(file, SEALED_JSON_SIZE_MAX, &text, &size, NULL) != STATUS_OK)
+		return false;
+	const bool ours = strstr(text, "\"" MODEL_DIRECTORY_FORMAT "\"") != NULL;
+	free(text);
+	return ours;
+}
+
+/* What stands at `out` may be replaced only when it is an export's own or nothing. */
+static enum status open_out(struct export *export, const char *out, struct error *err)
+{
+	size_t length = strlen(out);
+	while (length > 1 && out[length - 1] == '/')
+		length--;
+	if (length == 0 || length >= PATH_SIZE - sizeof(".partial"))
+		return error_set(
+			err, STATUS_INVALID_ARGUMENT, "'%.80s': not a usable directory name", out);
+	memcpy(export->out, out, length);
+	export->out[length] = '\0';
+	snprintf(export->partial, sizeof(export->partial), "%.*s.partial", (int)length, out);
+	if (file_exists(export->out) ||
+		(directory_exists(export->out) && !directory_is_empty(export->out) &&
+			!is_model_directory(export->out)))
+		return error_set(err, STATUS_FAILED_PRECONDITION,
+			"%s: exists and is not a model directory: choose another --out",
+			export->out);
+	return STATUS_OK;
+}
+
+static enum status open_shards(struct export *export, struct error *err)
+{
+	const struct manifest *manifest = &export->from.manifest;
+	enum status status = memory_zalloc(
+		&export->shards, manifest->file_count, sizeof(*export->shards), "shards", err);
+	for (size_t i = 0; status == STATUS_OK && i < manifest->file_count; i++) {
+		char path[PATH_SIZE];
+		if (!checkpoint_is_shard(manifest->files[i].name))
+			continue;
+		status = path_join(path, export->from.path, manifest->files[i].name, err);
+		if (status == STATUS_OK)
+			status = shard_reader_open(&export->shards[export->shard_count], path, err);
+		if (status == STATUS_OK)
+			export->shard_count++;
+	}
+	return status;
+}
+
+static enum status open_checkpoint(
+	struct export *export, const struct export_options *options, struct error *err)
+{
+	char path[PATH_SIZE];
+	struct model_config config;
+	struct model_sizes sizes;
+	enum status status =
+		checkpoint_resolve(&export->from, options->checkpoint, options->best, err);
+	if (status != STATUS_OK)
+		return status;
+	const char *from = export->from.path;
+	status = path_join(path, from, CHECKPOINT_CATALOG_NAME, err);
+	if (status == STATUS_OK)
+		status = catalog_file_read(&export->catalog, NULL, path, err);
+	if (status == STATUS_OK)
+		status = catalog_trained_init(&export->trained, &export->catalog, err);
+	if (status == STATUS_OK)
+		status = path_join(path, from, CHECKPOINT_DENSE_NAME, err);
+	if (status == STATUS_OK)
+		status = dense_file_open(&export->dense, path, err);
+	if (status == STATUS_OK)
+		status = open_shards(export, err);
+	if (status != STATUS_OK)
+		return status;
+	status = model_record_from_json(&config, &sizes, export->from.manifest.model, err);
+	if (status != STATUS_OK)
+		return error_wrap(err, status, "%s/" MANIFEST_NAME ": 'model'", from);
+	status = model_new(&export->model, &config, &sizes, err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&export->unknown, model_table_count(export->model),
+			sizeof(*export->unknown), "unknown rows", err);
+	return status;
+}
+
+static enum status write_weights(struct export *export, struct error *err)
+{
+	char path[PATH_SIZE];
+	struct file_stamp stamp;
+	const struct export_tables tables = {.model = export->model,
+		.catalog = &export->catalog,
+		.seed = export->from.manifest.seed,
+		.shards = export->shards,
+		.shard_count = export->shard_count,
+		.dense = &export->dense,
+		.trained = &export->trained,
+		.unknown = export->unknown};
+	enum status status = path_join(path, export->partial, MODEL_WEIGHTS_NAME, err);
+	if (status == STATUS_OK)
+		status = export_tables_write(&tables, path, &stamp, err);
+	if (status == STATUS_OK)
+		status = manifest_add_file(&export->about, MODEL_WEIGHTS_NAME, &stamp, err);
+	return status;
+}
+
+static enum status write_catalog(struct export *export, struct error *err)
+{
+	char path[PATH_SIZE];
+	struct file_stamp stamp;
+	enum status status = path_join(path, export->partial, MODEL_CATALOG_NAME, err);
+	if (status == STATUS_OK)
+		status = catalog_file_write(path, &export->catalog, &export->trained, &stamp, err);
+	if (status == STATUS_OK)
+		status = manifest_add_file(&export->about, MODEL_CATALOG_NAME, &stamp, err);
+	return status;
+}
+
+static json_t *vocabulary_to_json(const struct vocabulary *vocabulary)
+{
+	json_t *words = json_array();
+	for (uint32_t i = 0; i < vocabulary->count; i++)
+		json_array_append_new(words, json_string(vocabulary_entry(vocabulary, i)));
+	return words;
+}
+
+/* JSON has no infinities: a diverged training is told here at the latest. */
+static enum status check_unknown(const struct export *export, struct error *err)
+{
+	for (uint32_t t = 0; t < model_table_count(export->model); t++) {
+		const struct model_table *table = model_table(export->model, t);
+		const float *row = export->unknown[t].row;
+		for (uint32_t i = 0; row && i < table->dim; i++)
+			if (!isfinite(row[i]))
+				return error_set(err, STATUS_FAILED_PRECONDITION,
+					"%s: table '%s' does not hold numbers: the training "
+					"diverged, try a lower --learning-rate",
+					export->from.path, table->name);
+	}
+	return STATUS_OK;
+}
+
+/* A float is exact as a double, and a double is written with all its digits. */
+static json_t *row_to_json(const float *row, uint32_t dim)
+{
+	json_t *values = json_array();
+	for (uint32_t i = 0; i < dim; i++)
+		json_array_append_new(values, json_real((double)row[i]));
+	return values;
+}
+
+static void add_unknown(json_t *json, const struct export *export)
+{
+	json_t *rows = json_object(), *marks = json_object();
+	for (uint32_t t = 0; t < model_table_count(export->model); t++) {
+		const struct model_table *table = model_table(export->model, t);
+		if (!export->unknown[t].row)
+			continue;
+		json_object_set_new(
+			rows, table->name, row_to_json(export->unknown[t].row, table->dim));
+		json_object_set_new(marks, table->name, json_boolean(export->unknown[t].trained));
+	}
+	json_object_set_new(json, "unknown", rows);
+	json_object_set_new(json, "unknown_trained", marks);
+}
+
+static enum status write_about(struct export *export, struct error *err)
+{
+	char path[PATH_SIZE];
+	enum status status = path_join(path, export->partial, MODEL_JSON_NAME, err);
+	if (status == STATUS_OK)
+		status = check_unknown(export, err);
+	if (status != STATUS_OK)
+		return status;
+	json_t *json = manifest_to_json(&export->about);
+	json_t *ages = json_array();
+	for (size_t i = 0; i < AGE_BUCKET_COUNT; i++)
+		json_array_append_new(ages, json_integer(age_buckets[i]));
+	json_object_set_new(json, "format", json_string(MODEL_DIRECTORY_FORMAT));
+	json_object_set_new(json, "format_version", json_integer(MODEL_DIRECTORY_FORMAT_VERSION));
+	json_object_set_new(json, "genders", json_pack("[s, s]", "M", "F"));
+	json_object_set_new(json, "ages", ages);
+	json_object_set_new(
+		json, "occupations", vocabulary_to_json(&export->catalog.occupation_names));
+	json_object_set_new(json, "genres", vocabulary_to_json(&export->catalog.genres));
+	json_object_set_new(json, "words", vocabulary_to_json(&export->catalog.words));
+	add_unknown(json, export);
+	status = sealed_json_write(path, json, err);
+	json_decref(json);
+	return status;
+}
+
+/* What the checkpoint's manifest says, without its files and what only training needs. */
+static enum status describe(struct export *export, struct error *err)
+{
+	const struct manifest *from = &export->from.manifest;
+	struct manifest *about = &export->about;
+	about->step = from->step;
+	about->epoch = from->epoch;
+	about->seed = from->seed;
+	about->test_rmse = from->test_rmse;
+	memcpy(about->digest, from->digest, sizeof(about->digest));
+	about->model = json_incref(from->model);
+	about->training = json_incref(from->training);
+	return data_source_init(&about->data, from->data.directory, from->data.test_ratings,
+		from->data.holdout, from->data.seed, err);
+}
+
+/* The movies' vectors, from the directory as it will be read. */
+static enum status write_npy(const struct export *export, struct error *err)
+{
+	char path[PATH_SIZE];
+	struct model_directory directory;
+	struct scorer *scorer = NULL;
+	const float *vectors;
+	enum status status = model_directory_open(&directory, export->partial, err);
+	if (status != STATUS_OK)
+		return status;
+	const struct catalog *catalog = &directory.catalog;
+	status = scorer_new(&scorer, &directory, err);
+	if (status == STATUS_OK)
+		status = scorer_all_movies(scorer, &vectors, err);
+	if (status == STATUS_OK)
+		status = path_join(path, export->partial, MOVIE_VECTORS_NAME, err);
+	if (status == STATUS_OK)
+		status = npy_write_f32(
+			path, vectors, catalog->movie_count, scorer_vector_dim(scorer), err);
+	if (status == STATUS_OK)
+		status = path_join(path, export->partial, MOVIE_IDS_NAME, err);
+	if (status == STATUS_OK)
+		status = npy_write_u64(path, catalog->movie_ids, catalog->movie_count, err);
+	scorer_free(scorer);
+	model_directory_close(&directory);
+	return status;
+}
+
+static uint64_t count_marks(const uint8_t *marks, uint32_t count)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < count; i++)
+		sum += marks[i];
+	return sum;
+}
+
+static void report(const struct export *export, struct export_report *ret)
+{
+	*ret = (struct export_report){.step = export->about.step,
+		.test_rmse = export->about.test_rmse,
+		.users = export->catalog.user_count,
+		.movies = export->catalog.movie_count,
+		.trained_users = count_marks(export->trained.users, export->catalog.user_count),
+		.trained_movies = count_marks(export->trained.movies, export->catalog.movie_count)};
+	memcpy(ret->checkpoint, export->from.path, sizeof(ret->checkpoint));
+	memcpy(ret->notes, export->from.notes, sizeof(ret->notes));
+}
+
+enum status export_model(
+	const struct export_options *options, struct export_report *ret, struct error *err)
+{
+	struct export *export;
+	enum status status = memory_zalloc(&export, 1, sizeof(*export), "export", err);
+	if (status != STATUS_OK)
+		return status;
+	status = open_out(export, options->out, err);
+	if (status == STATUS_OK)
+		status = open_checkpoint(export, options, err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	status = directory_remove(export->partial, err);
+	if (status == STATUS_OK)
+		status = directory_create(export->partial, err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	status = describe(export, err);
+	if (status == STATUS_OK)
+		status = write_weights(export, err);
+	if (status == STATUS_OK)
+		status = write_catalog(export, err);
+	if (status == STATUS_OK)
+		status = write_about(export, err);
+	if (status == STATUS_OK && options->npy)
+		status = write_npy(export, err);
+	if (status == STATUS_OK)
+		status = directory_sync(export->partial, err);
+	if (status == STATUS_OK)
+		status = directory_publish(export->partial, export->out, err);
+	if (status != STATUS_OK) {
+		/* The first failure is the one to tell. */
+		(void)!directory_remove(export->partial, NULL);
+		goto cleanup;
+	}
+	report(export, ret);
+cleanup:
+	export_fini(export);
+	free(export);
+	return status;
+}

@@ -1,0 +1,73 @@
+/*
+ * A model directory: what export writes and everything here answers from.
+ *
+ * DIR/model.json (configuration, vocabularies, unknown rows; sealed), DIR/model.safetensors (tables
+ * and dense tensors) and DIR/catalog.safetensors (users, movies, titles; who was trained). Open
+ * checks sizes, XXH3 and every shape before a number is used. docs/model-directory.md has the
+ * formats.
+ *
+ * Threads: immutable after open.
+ */
+#ifndef MARQUEE_INFERENCE_MODEL_DIRECTORY_H
+#define MARQUEE_INFERENCE_MODEL_DIRECTORY_H
+
+#include "common/checkpoint/catalog_file.h"
+#include "common/checkpoint/manifest.h"
+#include "common/model/model.h"
+
+#define MODEL_JSON_NAME		       "model.json"
+#define MODEL_WEIGHTS_NAME	       "model.safetensors"
+#define MODEL_CATALOG_NAME	       "catalog.safetensors"
+#define MODEL_DIRECTORY_FORMAT	       "marquee-model"
+#define MODEL_DIRECTORY_FORMAT_VERSION 1u
+
+/* A table of more rows than this many per entity, and a million, is exported in compact form: only
+ * the catalog's ids have rows. */
+#define COMPACT_ROWS_PER_ENTITY UINT64_C(16)
+#define COMPACT_ROWS_FREE	UINT64_C(1000000)
+
+/* Whose ids a table is indexed by. */
+enum table_entity { ENTITY_FEATURE, ENTITY_USER, ENTITY_MOVIE };
+
+enum table_entity table_entity_of(const struct model_table *table);
+/* Entities of the catalog that have a row in the table; 0 for a feature. */
+uint32_t table_entity_count(const struct model_table *table, const struct catalog *catalog);
+/* The entity's number in the catalog, UINT32_MAX when absent. Not for features. */
+uint32_t table_entity_find(
+	const struct model_table *table, const struct catalog *catalog, uint64_t id);
+/* Whether the table is exported in compact form. */
+bool table_is_compact(const struct model_table *table, const struct catalog *catalog);
+
+struct model_directory_table {
+	const float *rows; /* [n x dim] in the map */
+	bool compact;	   /* row i belongs to the catalog's i-th entity, else to id i */
+	bool unknown_trained;
+	float *unknown; /* [dim], owned; NULL for tables without one */
+};
+
+struct model_directory {
+	char path[PATH_SIZE];
+	struct manifest about; /* step, epoch, seed, test_rmse, data source, files */
+	struct model *model;
+	struct catalog catalog;
+	struct catalog_trained trained;
+	struct safetensors weights;
+	struct model_directory_table *tables; /* [model_table_count], owned */
+	float *dense;			      /* [model_dense_size], owned */
+};
+
+/* NOT_FOUND: no such directory, or no model.json in it. FAILED_PRECONDITION: another format
+ * version. DATA_LOSS: damaged; the message names file and reason. */
+MUST_CHECK enum status model_directory_open(
+	struct model_directory *ret, const char *path, struct error *err);
+/* Takes a zeroed struct. */
+void model_directory_close(struct model_directory *directory);
+
+/*
+ * A row of a table, borrowed. The id is UNKNOWN_ID (in tables that have it), one of the catalog's,
+ * or a feature's value below the table's rows.
+ */
+const float *model_directory_row(
+	const struct model_directory *directory, uint32_t table, uint64_t id);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * Scores from an open model directory: tower vectors of users, people and movies, and their scores.
+ *
+ * Vectors have scorer_vector_dim() floats. A score is in the label's scale, [-5, 5]; stars are
+ * (score + 5) / 2.
+ *
+ * Who was never trained: a user or movie of the catalog whose own row training never touched is
+ * scored with the unknown row, provided that one was trained (--unknown-rate above 0); else with
+ * its own initial row.
+ *
+ * Threads: owner-thread only. Several scorers may share one directory.
+ */
+#ifndef MARQUEE_INFERENCE_SCORER_H
+#define MARQUEE_INFERENCE_SCORER_H
+
+#include "inference/model_directory.h"
+
+struct scorer;
+
+/* Borrows the directory for the scorer's life. */
+MUST_CHECK enum status scorer_new(
+	struct scorer **ret, const struct model_directory *directory, struct error *err);
+/* NULL is fine. */
+void scorer_free(struct scorer *scorer);
+
+const struct model_directory *scorer_directory(const struct scorer *scorer);
+uint32_t scorer_vector_dim(const struct scorer *scorer);
+
+/* Someone who is not in the catalog. */
+struct person {
+	uint8_t gender;	     /* < GENDER_COUNT */
+	uint8_t age;	     /* < AGE_BUCKET_COUNT */
+	uint16_t occupation; /* < occupation_names.count */
+};
+
+/* Vectors [count x dim] of users, or movies, given by their numbers in the catalog. */
+MUST_CHECK enum status scorer_user_vectors(struct scorer *scorer, const uint32_t *users,
+	uint32_t count, float *vectors, struct error *err);
+MUST_CHECK enum status scorer_movie_vectors(struct scorer *scorer, const uint32_t *movies,
+	uint32_t count, float *vectors, struct error *err);
+/* The vector [dim] of a new person, from the unknown row and the features. */
+MUST_CHECK enum status scorer_person_vector(
+	struct scorer *scorer, const struct person *person, float *vector, struct error *err);
+
+/* The vectors [movie_count x dim] of the whole catalog, computed at the first call; borrowed for
+ * the scorer's life. */
+MUST_CHECK enum status scorer_all_movies(
+	struct scorer *scorer, const float **ret_vectors, struct error *err);
+
+/* Whether the unknown row stands in for the user's, the movie's. */
+bool scorer_user_is_unknown(const struct scorer *scorer, uint32_t user);
+bool scorer_movie_is_unknown(const struct scorer *scorer, uint32_t movie);
+
+/* FAILED_PRECONDITION when the score is not a number, as a diverged training leaves it. */
+MUST_CHECK enum status scorer_score(const struct scorer *scorer, const float *user,
+	const float *movie, float *ret_score, struct error *err);
+
+static inline double stars_of(float score)
+{
+	return ((double)score + 5.0) / 2.0;
+}
+
+#endif
