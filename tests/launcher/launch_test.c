@@ -4,12 +4,15 @@
 #include "common/base/file.h"
 #include "tests/support/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Announces itself as "tcp://test:<shard>" and stays until it is told to go. */
@@ -257,6 +260,38 @@ START_TEST(sigterm_ends_the_job)
 }
 END_TEST
 
+/* As the next parent of orphans, this process sees every process of the job end. */
+START_TEST(a_job_does_not_outlive_a_launcher_that_is_killed)
+{
+	struct stage stage;
+	int ends[2];
+	char text[4096] = "";
+	size_t length = 0;
+	stage_open(&stage, GOOD_SERVER, "echo at work\nexec sleep 600\n");
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	pid_t launcher = fork();
+	ck_assert_int_ge(launcher, 0);
+	if (launcher == 0) {
+		struct error err;
+		stage.options.output = ends[1];
+		_exit(launch_run(&stage.programs, &stage.options, &err) == STATUS_OK);
+	}
+	close(ends[1]);
+	while (!strstr(text, "worker | at work\n")) {
+		ssize_t got = read(ends[0], text + length, sizeof(text) - 1 - length);
+		ck_assert_int_gt(got, 0);
+		length += (size_t)got;
+	}
+	kill(launcher, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	ck_assert_int_eq(errno, ECHILD);
+	close(ends[0]);
+	stage_close(&stage);
+}
+END_TEST
+
 START_TEST(a_missing_program_is_named)
 {
 	struct stage stage;
@@ -295,7 +330,8 @@ int main(void)
 		a_server_that_ends_early_is_a_failure_even_with_code_0,
 		a_server_that_never_gets_ready_is_named_at_the_deadline,
 		who_ignores_sigterm_is_killed_after_the_grace_time,
-		a_grandchild_does_not_outlive_the_job, sigterm_ends_the_job,
+		a_grandchild_does_not_outlive_the_job,
+		a_job_does_not_outlive_a_launcher_that_is_killed, sigterm_ends_the_job,
 		a_missing_program_is_named, a_reader_that_went_away_ends_the_job, NULL};
 	return run_cases("launch", cases);
 }
