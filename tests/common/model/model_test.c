@@ -1,0 +1,489 @@
+#include "common/model/model.h"
+
+#include "common/base/random.h"
+#include "tests/common/model/fusion_reference.h"
+#include "tests/support/suite.h"
+
+#include <malloc.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ml-1m: ids up to 6040 and 3952. */
+static const struct model_sizes ml_1m = {6041, 2, 7, 21, 3953, 18, 5174};
+
+#define ODD                                                                                        \
+	"{\"user_dim\": 5, \"movie_dim\": 7, \"word_dim\": 9, \"filters\": 11, \"hidden\": 37,"    \
+	"\"user_fc\": 13, \"genre_dim\": 6}"
+
+static struct model *default_model(const struct model_sizes *sizes)
+{
+	struct error err;
+	struct model_config config;
+	struct model *model;
+	model_config_init(&config);
+	assert_ok(model_new(&model, &config, sizes, &err), &err);
+	return model;
+}
+
+START_TEST(the_default_has_528064_parameters_on_ml_1m)
+{
+	struct model *model = default_model(&ml_1m);
+	ck_assert_str_eq(model_name(model), "fusion");
+	ck_assert_uint_eq(model_table_parameters(model), 486432);
+	ck_assert_uint_eq(model_dense_parameters(model), 41632);
+	ck_assert_uint_eq(model_vector_dim(model), 200);
+	model_free(model);
+}
+END_TEST
+
+START_TEST(tables_start_within_the_published_limits)
+{
+	static const struct {
+		const char *name;
+		uint32_t dim;
+		double limit;
+		bool has_unknown;
+	} expected[] = {{"user", 32, .0314, true}, {"gender", 16, .5774, false},
+		{"age", 16, .5108, false}, {"occupation", 16, .4027, false},
+		{"movie", 32, .0388, true}, {"genre", 32, .3464, false},
+		{"word", 32, .0340, false}};
+	struct model *model = default_model(&ml_1m);
+	ck_assert_uint_eq(model_table_count(model), 7);
+	for (uint32_t t = 0; t < 7; t++) {
+		const struct model_table *table = model_table(model, t);
+		ck_assert_str_eq(table->name, expected[t].name);
+		ck_assert_uint_eq(table->dim, expected[t].dim);
+		ck_assert_double_eq_tol((double)table->init_limit, expected[t].limit, 1e-4);
+		ck_assert_int_eq(table->has_unknown, expected[t].has_unknown);
+	}
+	model_free(model);
+}
+END_TEST
+
+START_TEST(tensors_have_the_published_names_and_shapes)
+{
+	static const struct {
+		const char *name;
+		uint32_t rows, cols;
+	} expected[] = {{"user_fc", 32, 32}, {"gender_fc", 16, 16}, {"age_fc", 16, 16},
+		{"occupation_fc", 16, 16}, {"user_combined", 200, 80}, {"movie_fc", 32, 32},
+		{"title_conv", 32, 96}, {"movie_combined", 200, 96}};
+	struct model *model = default_model(&ml_1m);
+	size_t end = 0;
+	ck_assert_uint_eq(model_tensor_count(model), 16);
+	for (uint32_t i = 0; i < 16; i++) {
+		const struct model_tensor *tensor = model_tensor(model, i);
+		bool bias = i % 2 == 1;
+		char name[64];
+		(void)snprintf(name, sizeof(name), "%s.%s", expected[i / 2].name,
+			bias ? "bias" : "weight");
+		ck_assert_str_eq(tensor->name, name);
+		ck_assert_uint_eq(tensor->rank, bias ? 1 : 2);
+		ck_assert_uint_eq(tensor->rows, expected[i / 2].rows);
+		ck_assert_uint_eq(tensor->cols, bias ? 1 : expected[i / 2].cols);
+		ck_assert_uint_eq(tensor->offset % 16, 0);
+		ck_assert_uint_ge(tensor->offset, end);
+		end = tensor->offset + (size_t)tensor->rows * tensor->cols;
+	}
+	ck_assert_uint_ge(model_dense_size(model), end);
+	model_free(model);
+}
+END_TEST
+
+START_TEST(dense_tensors_start_from_their_names_and_rows_alone)
+{
+	struct model *model = default_model(&ml_1m);
+	float *dense = malloc(model_dense_size(model) * sizeof(*dense));
+	ck_assert_ptr_nonnull(dense);
+	model_dense_init(model, 11, dense);
+	for (uint32_t i = 0; i < model_tensor_count(model); i++) {
+		const struct model_tensor *tensor = model_tensor(model, i);
+		float row[256] = {0};
+		size_t last = tensor->rows - 1;
+		float limit = (float)sqrt(6.0 / (tensor->rows + tensor->cols));
+		if (tensor->rank == 2)
+			random_uniform_row(
+				11, random_stream(tensor->name), last, limit, row, tensor->cols);
+		ck_assert_mem_eq(dense + tensor->offset + last * tensor->cols, row,
+			tensor->cols * sizeof(float));
+	}
+	free(dense);
+	model_free(model);
+}
+END_TEST
+
+static enum status parse(struct model_config *ret, const char *text, struct error *err)
+{
+	json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+	ck_assert_msg(json != NULL, "test JSON: %s", text);
+	enum status status = model_config_from_json(ret, json, err);
+	json_decref(json);
+	return status;
+}
+
+START_TEST(errors_in_the_configuration_name_the_key)
+{
+	static const struct {
+		const char *json, *text;
+	} bad[] = {
+		{"[]", "object"},
+		{"{\"hiden\": 3}", "\"hiden\""},
+		{"{\"hidden\": 0}", "\"hidden\" is 0: expected an integer from 1 to 4096"},
+		{"{\"hidden\": 4097}", "\"hidden\""},
+		{"{\"word_dim\": -1}", "\"word_dim\""},
+		{"{\"word_dim\": 1e1}", "\"word_dim\""},
+		{"{\"user_dim\": \"32\"}", "\"user_dim\""},
+		{"{\"filter_width\": 65}", "\"filter_width\""},
+		{"{\"genre_dim\": 9223372036854775807}", "\"genre_dim\""},
+		{"{\"pooling\": \"mean\"}", "\"pooling\": expected \"sum\" or \"max\""},
+		{"{\"pooling\": 1}", "\"pooling\""},
+		{"{\"model\": \"fission\"}", "\"model\""},
+		{"{\"model\": 1}", "\"model\""},
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct error err;
+		struct model_config config = {.kind = NULL};
+		assert_fails(parse(&config, bad[i].json, &err), STATUS_INVALID_ARGUMENT, &err,
+			bad[i].text);
+		ck_assert_ptr_null(config.kind);
+	}
+}
+END_TEST
+
+START_TEST(a_configuration_survives_json)
+{
+	struct error err;
+	struct model_config config, again, initial;
+	assert_ok(
+		parse(&config, "{\"hidden\": 50, \"pooling\": \"max\", \"filter_width\": 5}", &err),
+		&err);
+	json_t *json = model_config_to_json(&config);
+	ck_assert_str_eq(json_string_value(json_object_get(json, "model")), "fusion");
+	ck_assert_str_eq(json_string_value(json_object_get(json, "pooling")), "max");
+	ck_assert_int_eq(json_integer_value(json_object_get(json, "hidden")), 50);
+	ck_assert_int_eq(json_integer_value(json_object_get(json, "word_dim")), 32);
+	assert_ok(model_config_from_json(&again, json, &err), &err);
+	ck_assert_mem_eq(&again, &config, sizeof(config));
+	json_decref(json);
+	assert_ok(parse(&config, "{}", &err), &err);
+	model_config_init(&initial);
+	ck_assert_mem_eq(&initial, &config, sizeof(config));
+}
+END_TEST
+
+START_TEST(planned_ids_are_distinct_and_in_order_of_first_use)
+{
+	struct fixture f;
+	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 1});
+	for (uint32_t t = 0; t < FIXTURE_TABLES; t++) {
+		uint32_t count;
+		const uint64_t *ids = model_plan_ids(f.workspace, t, &count);
+		for (uint32_t i = 0; i < count; i++)
+			for (uint32_t j = 0; j < i; j++)
+				ck_assert_msg(ids[i] != ids[j], "id twice in table %u", t);
+	}
+	/* Users 0 1 2 ? 4 5 6 ? 8 with ? the unknown row. */
+	const uint64_t users[] = {0, 1, 2, UNKNOWN_ID, 4, 5, 6, 8};
+	uint32_t count;
+	const uint64_t *ids = model_plan_ids(f.workspace, 0, &count);
+	ck_assert_uint_eq(count, 8);
+	ck_assert_mem_eq(ids, users, sizeof(users));
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(scores_match_the_double_precision_reference)
+{
+	struct fixture f;
+	struct error err;
+	float scores[60];
+	fixture_init(&f, &(struct fixture_options){"{}", 12, 20, 60, 2});
+	assert_ok(model_score(f.workspace, f.dense, f.rows, scores, &err), &err);
+	for (uint32_t e = 0; e < 60; e++)
+		ck_assert_double_eq_tol((double)scores[e],
+			reference_score(&f.reference, &f.batch.users[f.batch.example_user[e]],
+				&f.batch.movies[f.batch.example_movie[e]]),
+			1e-5);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Everything model_train leaves, for comparisons bit by bit. */
+static size_t collect(const struct fixture *f, float *out)
+{
+	size_t n = model_dense_size(f->model);
+	memcpy(out, model_dense_gradient(f->workspace), n * sizeof(float));
+	for (uint32_t t = 0; t < FIXTURE_TABLES; t++) {
+		uint32_t count;
+		(void)model_plan_ids(f->workspace, t, &count);
+		size_t size = (size_t)count * model_table(f->model, t)->dim;
+		memcpy(out + n, model_table_gradient(f->workspace, t), size * sizeof(float));
+		n += size;
+	}
+	return n;
+}
+
+enum { COLLECTED = 1 << 17 };
+
+static float *floats(size_t n)
+{
+	float *values = calloc(n, sizeof(*values));
+	ck_assert_ptr_nonnull(values);
+	return values;
+}
+
+START_TEST(a_second_workspace_and_moved_parameters_give_the_same_bits)
+{
+	struct fixture f;
+	struct error err;
+	fixture_init(&f, &(struct fixture_options){"{}", 30, 30, 64, 3});
+	float *first = floats(COLLECTED), *second = floats(COLLECTED);
+	size_t dense_size = model_dense_size(f.model);
+	float *moved = floats(dense_size + 16);
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	double cost = model_cost(f.workspace);
+	size_t n = collect(&f, first);
+	ck_assert_uint_lt(n, COLLECTED);
+
+	for (size_t shift = 1; shift < 16; shift += 5) {
+		/* A new workspace, dense parameters off their alignment, rows packed and off. */
+		float *packed[FIXTURE_TABLES];
+		struct model_rows rows[FIXTURE_TABLES];
+		model_workspace_free(f.workspace);
+		assert_ok(model_workspace_new(&f.workspace, f.model, &err), &err);
+		fixture_plan(&f);
+		memcpy(moved + shift, f.dense, dense_size * sizeof(float));
+		for (uint32_t t = 0; t < FIXTURE_TABLES; t++) {
+			uint32_t count, dim = model_table(f.model, t)->dim;
+			(void)model_plan_ids(f.workspace, t, &count);
+			packed[t] = floats((size_t)count * dim + shift);
+			for (uint32_t j = 0; j < count; j++)
+				memcpy(packed[t] + shift + (size_t)j * dim,
+					f.rows[t].base + (size_t)f.rows[t].index[j] * dim,
+					dim * sizeof(float));
+			rows[t] = (struct model_rows){packed[t] + shift, NULL};
+		}
+		assert_ok(model_train(f.workspace, moved + shift, rows, &err), &err);
+		ck_assert(model_cost(f.workspace) == cost);
+		ck_assert_uint_eq(collect(&f, second), n);
+		ck_assert_mem_eq(first, second, n * sizeof(float));
+		for (uint32_t t = 0; t < FIXTURE_TABLES; t++)
+			free(packed[t]);
+	}
+	free(moved);
+	free(first);
+	free(second);
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_workspace_carries_nothing_over_from_other_batches)
+{
+	struct fixture f;
+	struct error err;
+	fixture_init(&f, &(struct fixture_options){ODD, 20, 30, 64, 4});
+	float *first = floats(COLLECTED), *second = floats(COLLECTED);
+	const struct model_batch whole = f.batch;
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	size_t n = collect(&f, first);
+	/* A smaller batch, one without titles, one without anything. */
+	f.batch.example_count = 0;
+	f.batch.user_count = 3;
+	f.batch.movie_count = 1;
+	for (int round = 0; round < 2; round++) {
+		fixture_plan(&f);
+		assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+		ck_assert(model_cost(f.workspace) == 0);
+		const float *gradient = model_dense_gradient(f.workspace);
+		for (size_t i = 0; i < model_dense_size(f.model); i++)
+			if (gradient[i] != 0)
+				ck_abort_msg("gradient %zu is %g", i, (double)gradient[i]);
+		f.batch.user_count = f.batch.movie_count = 0;
+	}
+	f.batch = whole;
+	fixture_plan(&f);
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	ck_assert_uint_eq(collect(&f, second), n);
+	ck_assert_mem_eq(first, second, n * sizeof(float));
+	free(first);
+	free(second);
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(padding_between_tensors_has_no_gradient)
+{
+	struct fixture f;
+	struct error err;
+	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 5});
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	const float *gradient = model_dense_gradient(f.workspace);
+	size_t at = 0;
+	for (uint32_t i = 0; i <= model_tensor_count(f.model); i++) {
+		bool end = i == model_tensor_count(f.model);
+		const struct model_tensor *tensor = end ? NULL : model_tensor(f.model, i);
+		for (; at < (end ? model_dense_size(f.model) : tensor->offset); at++)
+			ck_assert_msg(gradient[at] == 0, "padding at %zu", at);
+		if (!end)
+			at += (size_t)tensor->rows * tensor->cols;
+	}
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(repeating_every_example_doubles_the_gradient)
+{
+	struct fixture f;
+	struct error err;
+	uint32_t user[80], movie[80];
+	float labels[80];
+	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 6});
+	float *once = floats(COLLECTED), *twice = floats(COLLECTED);
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	size_t n = collect(&f, once);
+	for (uint32_t e = 0; e < 80; e++) {
+		user[e] = f.batch.example_user[e % 40];
+		movie[e] = f.batch.example_movie[e % 40];
+		labels[e] = f.batch.labels[e % 40];
+	}
+	f.batch.example_count = 80;
+	f.batch.example_user = user;
+	f.batch.example_movie = movie;
+	f.batch.labels = labels;
+	fixture_plan(&f);
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	ck_assert_uint_eq(collect(&f, twice), n);
+	for (size_t i = 0; i < n; i++)
+		if (fabsf(twice[i] - 2 * once[i]) > 1e-5f * (1 + fabsf(once[i])))
+			ck_abort_msg("%zu: %g, twice %g", i, (double)twice[i], (double)once[i]);
+	free(once);
+	free(twice);
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(the_order_of_examples_does_not_matter)
+{
+	struct fixture f;
+	struct error err;
+	uint32_t user[40], movie[40];
+	float labels[40], scores[40], reversed[40];
+	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 7});
+	float *first = floats(COLLECTED), *second = floats(COLLECTED);
+	assert_ok(model_score(f.workspace, f.dense, f.rows, scores, &err), &err);
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	size_t n = collect(&f, first);
+	for (uint32_t e = 0; e < 40; e++) {
+		user[e] = f.batch.example_user[39 - e];
+		movie[e] = f.batch.example_movie[39 - e];
+		labels[e] = f.batch.labels[39 - e];
+	}
+	f.batch.example_user = user;
+	f.batch.example_movie = movie;
+	f.batch.labels = labels;
+	fixture_plan(&f);
+	assert_ok(model_score(f.workspace, f.dense, f.rows, reversed, &err), &err);
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	for (uint32_t e = 0; e < 40; e++)
+		ck_assert(scores[e] == reversed[39 - e]);
+	ck_assert_uint_eq(collect(&f, second), n);
+	for (size_t i = 0; i < n; i++)
+		if (fabsf(first[i] - second[i]) > 1e-5f * (1 + fabsf(first[i])))
+			ck_abort_msg("%zu: %g, %g", i, (double)first[i], (double)second[i]);
+	free(first);
+	free(second);
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(vectors_of_each_tower_give_the_scores_of_pairs)
+{
+	struct fixture f;
+	struct error err;
+	float scores[40];
+	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 8});
+	const struct model_batch whole = f.batch;
+	size_t dim = model_vector_dim(f.model);
+	float *users = floats(9 * dim), *movies = floats(16 * dim);
+	assert_ok(model_score(f.workspace, f.dense, f.rows, scores, &err), &err);
+	f.batch = (struct model_batch){.user_count = 9, .users = whole.users};
+	fixture_plan(&f);
+	assert_ok(model_user_vectors(f.workspace, f.dense, f.rows, users, &err), &err);
+	f.batch = (struct model_batch){.movie_count = 16, .movies = whole.movies};
+	fixture_plan(&f);
+	assert_ok(model_movie_vectors(f.workspace, f.dense, f.rows, movies, &err), &err);
+	for (uint32_t e = 0; e < 40; e++)
+		ck_assert(
+			scores[e] == model_pair_score(f.model, users + whole.example_user[e] * dim,
+					     movies + whole.example_movie[e] * dim));
+	free(users);
+	free(movies);
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_batch_that_does_not_fit_the_tables_is_refused)
+{
+	struct fixture f;
+	struct error err;
+	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 9});
+	const struct user_entity user = {.id = 0, .gender = 2};
+	const uint32_t word = 20, zero = 0;
+	const struct movie_entity movie = {.words = &word, .word_count = 1};
+	struct model_batch batch = {.user_count = 1, .users = &user};
+	assert_fails(model_plan(f.workspace, &batch, &err), STATUS_OUT_OF_RANGE, &err, "gender 2");
+	batch = (struct model_batch){.movie_count = 1, .movies = &movie};
+	assert_fails(model_plan(f.workspace, &batch, &err), STATUS_OUT_OF_RANGE, &err, "word 20");
+	batch = (struct model_batch){
+		.example_count = 1, .example_user = &zero, .example_movie = &zero};
+	assert_fails(model_plan(f.workspace, &batch, &err), STATUS_INVALID_ARGUMENT, &err,
+		"example 0: user 0 of 0");
+	assert_fails(model_train(f.workspace, f.dense, f.rows, &err), STATUS_FAILED_PRECONDITION,
+		&err, "no batch is planned");
+	f.batch.labels = NULL;
+	fixture_plan(&f);
+	assert_fails(model_train(f.workspace, f.dense, f.rows, &err), STATUS_FAILED_PRECONDITION,
+		&err, "labels");
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(steps_allocate_nothing_after_the_first)
+{
+	struct fixture f;
+	struct error err;
+	fixture_init(&f, &(struct fixture_options){"{}", 30, 30, 64, 10});
+	const struct model_batch whole = f.batch;
+	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	for (uint32_t n = 1; n <= 30; n++) {
+		f.batch = whole;
+		f.batch.user_count = f.batch.movie_count = n;
+		f.batch.example_count = 0;
+		fixture_plan(&f);
+		assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	}
+	ck_assert_uint_eq(mallinfo2().uordblks + mallinfo2().hblkhd, before);
+	fixture_fini(&f);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const cases[] = {the_default_has_528064_parameters_on_ml_1m,
+		tables_start_within_the_published_limits,
+		tensors_have_the_published_names_and_shapes,
+		dense_tensors_start_from_their_names_and_rows_alone,
+		errors_in_the_configuration_name_the_key, a_configuration_survives_json,
+		planned_ids_are_distinct_and_in_order_of_first_use,
+		scores_match_the_double_precision_reference,
+		a_second_workspace_and_moved_parameters_give_the_same_bits,
+		a_workspace_carries_nothing_over_from_other_batches,
+		padding_between_tensors_has_no_gradient,
+		repeating_every_example_doubles_the_gradient, the_order_of_examples_does_not_matter,
+		vectors_of_each_tower_give_the_scores_of_pairs,
+		a_batch_that_does_not_fit_the_tables_is_refused,
+		steps_allocate_nothing_after_the_first, NULL};
+	return run_cases("model", cases);
+}
