@@ -153,11 +153,12 @@ static void ftrl_apply(const struct optimizer_step *step, float *restrict row,
 		float root = sqrtf(sum);
 		float sigma = (root - old_root) * inverse_rate;
 		float z = linear[i] + (gradient[i] - sigma * row[i]);
-		float shrunk = z - copysignf(l1, z);
-		float w = -shrunk / ((beta + root) * inverse_rate + l2);
+		/* z - sign(z) l1, and 0 when that has crossed 0; a NaN stays one. */
+		float excess = fabsf(z) - l1;
+		float shrunk = copysignf(excess <= 0.0f ? 0.0f : excess, z);
 		linear[i] = z;
 		squares[i] = sum;
-		row[i] = fabsf(z) <= l1 ? 0.0f : w;
+		row[i] = -shrunk / ((beta + root) * inverse_rate + l2);
 	}
 }
 

@@ -1,5 +1,6 @@
 #include "pserver/table.h"
 
+#include "common/base/memory.h"
 #include "common/base/random.h"
 
 #include <math.h>
@@ -9,9 +10,8 @@
  * A batch is looked up in groups: hash all, prefetch the index; probe all, prefetch the records;
  * then work. The cache misses of a group overlap, and a group's records stay in the L1 cache.
  */
-#define LOOKUP_GROUP		32u
-#define CACHE_LINE_BYTES	64u
-#define PREFETCHED_RECORD_LINES 8u
+#define LOOKUP_GROUP	 32u
+#define PREFETCHED_BYTES ((size_t)512)
 
 /* The largest record: two state floats per element (Adam, FTRL). */
 _Static_assert(
@@ -80,15 +80,34 @@ static void initial_row(const struct table_schema *schema, uint64_t id, float *r
 		schema->seed, schema->stream, id, schema->spec.init_limit, row, schema->spec.dim);
 }
 
+/* The lines of a row or a record, all but those far behind its beginning. */
+static inline void prefetch_lines(const void *memory, size_t bytes)
+{
+	const char *first = memory;
+	if (bytes > PREFETCHED_BYTES)
+		bytes = PREFETCHED_BYTES;
+	for (size_t at = 0; at < bytes; at += CACHE_LINE)
+		__builtin_prefetch(first + at);
+	__builtin_prefetch(first + bytes - 1);
+}
+
+/* The same for memory that will be written. */
+static inline void prefetch_lines_to_write(void *memory, size_t bytes)
+{
+	char *first = memory;
+	if (bytes > PREFETCHED_BYTES)
+		bytes = PREFETCHED_BYTES;
+	for (size_t at = 0; at < bytes; at += CACHE_LINE)
+		__builtin_prefetch(first + at, 1);
+	__builtin_prefetch(first + bytes - 1, 1);
+}
+
 /* The records of a group of at most LOOKUP_GROUP ids, NULL for absent ones. */
 static void find_group(const struct table_partition *partition, const struct table_schema *schema,
 	const uint64_t *ids, uint32_t n, struct row_record *ret_records[LOOKUP_GROUP])
 {
 	const struct row_slab *slab = &partition->slab;
 	const struct slab_layout *layout = &schema->layout;
-	const size_t prefetched = layout->record_bytes < PREFETCHED_RECORD_LINES * CACHE_LINE_BYTES
-					  ? layout->record_bytes
-					  : PREFETCHED_RECORD_LINES * CACHE_LINE_BYTES;
 	uint32_t hashes[LOOKUP_GROUP];
 	for (uint32_t i = 0; i < n; i++) {
 		hashes[i] = row_index_hash(ids[i]);
@@ -100,10 +119,7 @@ static void find_group(const struct table_partition *partition, const struct tab
 		if (position == POSITION_NONE)
 			continue;
 		ret_records[i] = row_slab_at(slab, layout, position);
-		const char *bytes = (const char *)ret_records[i];
-		for (size_t at = 0; at < prefetched; at += CACHE_LINE_BYTES)
-			__builtin_prefetch(bytes + at);
-		__builtin_prefetch(bytes + prefetched - 1);
+		prefetch_lines(ret_records[i], layout->record_bytes);
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		if (!ret_records[i] || ret_records[i]->id == ids[i])
@@ -123,6 +139,9 @@ void table_pull(const struct table_partition *partition, const struct table_sche
 		struct row_record *records[LOOKUP_GROUP];
 		uint32_t group = n - first < LOOKUP_GROUP ? n - first : LOOKUP_GROUP;
 		find_group(partition, schema, ids + first, group, records);
+		/* A partition's rows lie scattered over the caller's array: ask for them too. */
+		for (uint32_t i = 0; i < group; i++)
+			prefetch_lines_to_write(rows + where[first + i] * dim, dim * sizeof(float));
 		for (uint32_t i = 0; i < group; i++) {
 			float *row = rows + where[first + i] * dim;
 			if (records[i])
@@ -166,6 +185,8 @@ enum status table_apply(struct table_partition *partition, const struct table_sc
 	for (uint32_t first = 0; first < n; first += LOOKUP_GROUP) {
 		struct row_record *records[LOOKUP_GROUP];
 		uint32_t group = n - first < LOOKUP_GROUP ? n - first : LOOKUP_GROUP;
+		for (uint32_t i = 0; i < group; i++)
+			prefetch_lines(gradients + where[first + i] * dim, dim * sizeof(float));
 		find_group(partition, schema, ids + first, group, records);
 		for (uint32_t i = 0; i < group; i++) {
 			struct row_record *record = records[i];
