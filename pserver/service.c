@@ -269,7 +269,6 @@ static void ps_leave(Marquee__Ps__V1__ParameterServer_Service *service,
 	const Marquee__Ps__V1__LeaveRequest *input, Marquee__Ps__V1__LeaveReply_Closure closure,
 	void *closure_data)
 {
-	(void)input;
 	struct ps_server *server = (struct ps_server *)service;
 	const struct rpc_caller *caller = rpc_server_call_caller(closure_data);
 	Marquee__Ps__V1__LeaveReply reply = MARQUEE__PS__V1__LEAVE_REPLY__INIT;
@@ -285,10 +284,14 @@ static void ps_leave(Marquee__Ps__V1__ParameterServer_Service *service,
 	}
 	struct step_call *list = NULL;
 	struct error why;
-	error_set(&why, STATUS_ABORTED, "worker %u has left", caller->worker);
+	error_set(&why, STATUS_ABORTED,
+		input->failed ? "worker %u gave up: see its message" : "worker %u has left",
+		caller->worker);
+	if (input->failed && server->job == job)
+		ended = end_job(server, &why, &list);
 	ps_collect_all(job, caller->worker, &why, &list);
 	job_leave(job, caller->worker);
-	if (job->spec.mode == JOB_SYNC)
+	if (job->spec.mode == JOB_SYNC && !ended)
 		ps_apply_complete_step(server, job);
 	if (job_is_over(job) && server->job == job)
 		ended = end_job(server, &why, &list);
