@@ -62,10 +62,8 @@ enum status comm_barrier(struct comm *comm, struct error *err)
 	return comm_all_gather(comm, &mine, sizeof(mine), all, err);
 }
 
-enum status comm_lane_sum(
-	struct comm *comm, const double *values, uint32_t lanes, double *ret_sum, struct error *err)
+enum status comm_lane_gather(struct comm *comm, double *values, uint32_t lanes, struct error *err)
 {
-	double all[LANES_MAX];
 	uint32_t widest = (lanes + comm->workers - 1) / comm->workers;
 	double mine[LANES_MAX] = {0}, gathered[2 * LANES_MAX];
 	struct lane_span own = lane_block(lanes, comm->rank, comm->workers);
@@ -75,11 +73,21 @@ enum status comm_lane_sum(
 		return status;
 	for (uint32_t worker = 0; worker < comm->workers; worker++) {
 		struct lane_span block = lane_block(lanes, worker, comm->workers);
-		memcpy(all + block.first, gathered + (size_t)worker * widest,
-			block.count * sizeof(*all));
+		memcpy(values + block.first, gathered + (size_t)worker * widest,
+			block.count * sizeof(*values));
 	}
-	*ret_sum = lane_tree_sum_double(all, lanes);
 	return STATUS_OK;
+}
+
+enum status comm_lane_sum(
+	struct comm *comm, const double *values, uint32_t lanes, double *ret_sum, struct error *err)
+{
+	double all[LANES_MAX];
+	memcpy(all, values, lanes * sizeof(*all));
+	enum status status = comm_lane_gather(comm, all, lanes, err);
+	if (status == STATUS_OK)
+		*ret_sum = lane_tree_sum_double(all, lanes);
+	return status;
 }
 
 enum status comm_agree(struct comm *comm, enum status mine, struct error *err)

@@ -55,6 +55,13 @@ MUST_CHECK enum status comm_tree_sum(struct comm *comm, uint32_t lanes,
 MUST_CHECK enum status comm_barrier(struct comm *comm, struct error *err);
 
 /*
+ * Per-lane values of all workers to everyone: values[lanes] holds this worker's lanes, and all of
+ * them on return.
+ */
+MUST_CHECK enum status comm_lane_gather(
+	struct comm *comm, double *values, uint32_t lanes, struct error *err);
+
+/*
  * Sums per-lane values over the lanes along the tree: values[lanes] holds this worker's lanes, the
  * others' places are ignored. The result is the same on every worker, bit for bit.
  */

@@ -30,7 +30,7 @@ static enum status score_chunk(struct trainer *trainer, struct lane *lane,
 
 static enum status pull_chunk(struct trainer *trainer, struct spans *spans, struct error *err)
 {
-	struct params_step step = {.has_pull = 1,
+	struct params_step step = {.has_pull = true,
 		.pull_step = trainer->step,
 		.pulls = spans->pulls,
 		.pull_count = spans->count * spans->table_count};

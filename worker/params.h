@@ -16,6 +16,7 @@
 #include "common/base/status.h"
 #include "pserver/table.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,12 +41,12 @@ struct params_push {
 struct params_step {
 	/* Applied as step `push_step` (0-based). push_count 0 and has_push false: nothing to push.
 	 */
-	int has_push;
+	bool has_push;
 	uint64_t push_step;
 	const struct params_push *pushes;
 	uint32_t push_count;
 	/* Then read, seeing every step before pull_step that the mode guarantees. */
-	int has_pull;
+	bool has_pull;
 	uint64_t pull_step;
 	const struct params_pull *pulls;
 	uint32_t pull_count;
@@ -74,8 +75,11 @@ struct params_operations {
 		const float *records, size_t count, struct error *err);
 	/* Over every record of every table. */
 	enum status (*digest)(struct params *params, struct digest *ret, struct error *err);
-	/* Says that this worker is done; nobody waits for it any longer. */
-	enum status (*leave)(struct params *params, struct error *err);
+	/*
+	 * Says that this worker is done, so that nobody waits for it any longer; or, failed, that
+	 * it gave up, which ends the job on the servers for everyone.
+	 */
+	enum status (*leave)(struct params *params, bool failed, struct error *err);
 	void (*free)(struct params *params);
 };
 

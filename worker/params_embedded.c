@@ -79,9 +79,9 @@ static enum status restore(struct params *params, uint32_t table, const uint64_t
 	return store_restore(embedded_of(params)->store, table, ids, count, records, err);
 }
 
-static enum status leave(struct params *params, struct error *err)
+static enum status leave(struct params *params, bool failed, struct error *err)
 {
-	(void)params, (void)err;
+	(void)params, (void)failed, (void)err;
 	return STATUS_OK;
 }
 

@@ -62,8 +62,9 @@ static enum status look(struct resume *resume, const struct train_options *optio
 	if (out && found.notes[0])
 		fprintf(out, "%s", found.notes);
 	memcpy(resume->directory, found.path, sizeof(resume->directory));
-	json_t *shared = json_pack("{s:I, s:O, s:O}", "step", (json_int_t)found.manifest.step,
-		"training", found.manifest.training, "model", found.manifest.model);
+	json_t *shared = json_pack("{s:I, s:O, s:O, s:O}", "step", (json_int_t)found.manifest.step,
+		"training", found.manifest.training, "model", found.manifest.model, "cursors",
+		found.manifest.cursors);
 	*ret_text = shared ? json_dumps(shared, JSON_COMPACT) : NULL;
 	json_decref(shared);
 	checkpoint_fini(&found);
@@ -239,6 +240,17 @@ static enum status load_tables(
 	return status;
 }
 
+/* What the lanes summed up of an epoch that the checkpoint cuts. */
+static void load_cursors(struct trainer *trainer, const struct resume *resume)
+{
+	const json_t *cursors = json_object_get(resume->manifest, "cursors");
+	for (uint32_t i = 0; i < trainer->block.count; i++) {
+		const json_t *cursor = json_array_get(cursors, trainer->block.first + i);
+		trainer->outcomes[i].epoch_cost =
+			json_number_value(json_object_get(cursor, "cost"));
+	}
+}
+
 /* The best so far counts on: a worse epoch after the resume must not take its place. */
 static enum status load_best(struct trainer *trainer, struct error *err)
 {
@@ -272,6 +284,7 @@ enum status resume_load(struct trainer *trainer, const struct resume *resume, st
 		status = trainer_upload_dense(trainer, err);
 	if (status == STATUS_OK)
 		status = load_best(trainer, err);
+	load_cursors(trainer, resume);
 	trainer->saved_step = trainer->step;
 	return status;
 }

@@ -210,8 +210,8 @@ static enum status write_catalog(const struct trainer *trainer, const char *path
 	return status;
 }
 
-/* Where every lane stands: the epoch and its next example. */
-static json_t *cursors_to_json(const struct trainer *trainer)
+/* Where every lane stands: the epoch, its next example, and the cost of the epoch so far. */
+static json_t *cursors_to_json(const struct trainer *trainer, const double *costs)
 {
 	json_t *cursors = json_array();
 	uint64_t epoch = trainer->step / trainer->steps_per_epoch;
@@ -219,9 +219,9 @@ static json_t *cursors_to_json(const struct trainer *trainer)
 	for (uint32_t l = 0; l < trainer->options.lanes; l++) {
 		uint64_t count = trainer->dataset.train[l].count;
 		json_array_append_new(
-			cursors, json_pack("{s:I, s:I, s:I}", "epoch", (json_int_t)epoch,
+			cursors, json_pack("{s:I, s:I, s:I, s:f}", "epoch", (json_int_t)epoch,
 					 "position", (json_int_t)(begin < count ? begin : count),
-					 "examples", (json_int_t)count));
+					 "examples", (json_int_t)count, "cost", costs[l]));
 	}
 	return cursors;
 }
@@ -236,8 +236,8 @@ void trainer_vocabulary_hash(const struct catalog *catalog, char text[DIGEST_TEX
 	digest_format(&digest, text);
 }
 
-static enum status describe(
-	const struct trainer *trainer, struct manifest *manifest, struct error *err)
+static enum status describe(const struct trainer *trainer, const double *costs,
+	struct manifest *manifest, struct error *err)
 {
 	const struct train_options *options = &trainer->options;
 	char vocabulary[DIGEST_TEXT_SIZE];
@@ -249,7 +249,7 @@ static enum status describe(
 				      : NAN;
 	manifest->model = json_deep_copy(trainer->model_json);
 	manifest->training = train_options_to_json(options);
-	manifest->cursors = cursors_to_json(trainer);
+	manifest->cursors = cursors_to_json(trainer, costs);
 	trainer_vocabulary_hash(&trainer->dataset.catalog, vocabulary);
 	if (!manifest->model || !manifest->training || !manifest->cursors ||
 		json_object_set_new(manifest->training, "train_examples",
@@ -260,15 +260,15 @@ static enum status describe(
 		options->test_ratings ? 0 : options->holdout, options->seed, err);
 }
 
-static enum status write_checkpoint(
-	struct trainer *trainer, const struct digest *digest, bool best, struct error *err)
+static enum status write_checkpoint(struct trainer *trainer, const struct digest *digest,
+	const double *costs, bool best, struct error *err)
 {
 	const char *root = trainer->options.checkpoint_dir;
 	char path[PATH_SIZE];
 	struct manifest manifest = {0};
 	enum status status = checkpoint_begin(root, trainer->step, path, err);
 	if (status == STATUS_OK)
-		status = describe(trainer, &manifest, err);
+		status = describe(trainer, costs, &manifest, err);
 	digest_format(digest, manifest.digest);
 	if (status == STATUS_OK)
 		status = write_tables(trainer, path, &manifest, err);
@@ -289,11 +289,17 @@ static enum status write_checkpoint(
 enum status trainer_save(struct trainer *trainer, bool best, struct error *err)
 {
 	struct digest digest;
+	double costs[LANES_MAX] = {0};
+	for (uint32_t i = 0; i < trainer->block.count; i++)
+		costs[trainer->block.first + i] = trainer->outcomes[i].epoch_cost;
 	enum status status = trainer_digest(trainer, &digest, err);
+	if (status == STATUS_OK)
+		status = comm_lane_gather(
+			trainer->comm, costs, (uint32_t)trainer->options.lanes, err);
 	if (status != STATUS_OK)
 		return status;
 	if (trainer->comm->rank == 0) {
-		status = write_checkpoint(trainer, &digest, best, err);
+		status = write_checkpoint(trainer, &digest, costs, best, err);
 		if (status != STATUS_OK)
 			status = error_wrap(
 				err, status, "checkpoint of step %" PRIu64, trainer->step);

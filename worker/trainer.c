@@ -328,7 +328,7 @@ static enum status finish(struct trainer *trainer, struct error *err)
 	trainer->result.steps = trainer->step;
 	trainer->result.epochs = trainer->step / trainer->steps_per_epoch;
 	if (status == STATUS_OK)
-		status = trainer->params->operations->leave(trainer->params, err);
+		status = trainer->params->operations->leave(trainer->params, false, err);
 	return status;
 }
 
@@ -388,6 +388,8 @@ enum status trainer_run(const struct train_options *options, const struct traine
 		status = finish(&trainer, err);
 	if (status == STATUS_OK)
 		*ret = trainer.result;
+	else if (trainer.params)
+		(void)!trainer.params->operations->leave(trainer.params, true, NULL);
 	trainer_fini(&trainer);
 	resume_fini(&resume);
 	return status;

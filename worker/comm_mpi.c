@@ -1,0 +1,222 @@
+#include "worker/comm_mpi.h"
+
+#include "common/base/memory.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A wait tests this often at full speed, then yields this often, then sleeps between tests. */
+#define TESTS_BEFORE_YIELD  50
+#define YIELDS_BEFORE_SLEEP 2000
+#define SLEEP_NS	    50000
+
+#define TAG_TREE 1
+
+struct mpi_comm {
+	struct comm comm; /* first: the interface */
+	const struct clock *clock;
+	double deadline_s;
+	float *received; /* [received_capacity]: a partner's partial sum */
+	size_t received_capacity;
+};
+
+static struct mpi_comm *mpi_of(struct comm *comm)
+{
+	return (struct mpi_comm *)comm;
+}
+
+static enum status wait_for(
+	struct mpi_comm *mpi, MPI_Request *request, const char *what, struct error *err)
+{
+	uint64_t start = 0;
+	for (unsigned int round = 0;; round++) {
+		int done = 0;
+		if (MPI_Test(request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+			return error_set(err, STATUS_INTERNAL, "MPI: %s failed", what);
+		if (done)
+			return STATUS_OK;
+		if (round < TESTS_BEFORE_YIELD)
+			continue;
+		if (start == 0)
+			start = clock_now_ns(mpi->clock);
+		if (round < TESTS_BEFORE_YIELD + YIELDS_BEFORE_SLEEP) {
+			sched_yield();
+			continue;
+		}
+		if (clock_seconds_since(mpi->clock, start) > mpi->deadline_s)
+			return error_set(err, STATUS_DEADLINE_EXCEEDED,
+				"MPI: %s: waited %.0f s for another worker: is it still running?",
+				what, mpi->deadline_s);
+		nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+	}
+}
+
+static enum status check_size(size_t bytes, struct error *err)
+{
+	if (bytes > INT_MAX)
+		return error_set(
+			err, STATUS_RESOURCE_EXHAUSTED, "MPI: %zu bytes in one message", bytes);
+	return STATUS_OK;
+}
+
+static enum status all_gather(
+	struct comm *comm, const void *bytes, size_t size, void *out, struct error *err)
+{
+	MPI_Request request;
+	enum status status = check_size(size, err);
+	if (status != STATUS_OK)
+		return status;
+	MPI_Iallgather(
+		bytes, (int)size, MPI_BYTE, out, (int)size, MPI_BYTE, MPI_COMM_WORLD, &request);
+	return wait_for(mpi_of(comm), &request, "gather from all workers", err);
+}
+
+static enum status broadcast(struct comm *comm, void *bytes, size_t size, struct error *err)
+{
+	MPI_Request request;
+	enum status status = check_size(size, err);
+	if (status != STATUS_OK)
+		return status;
+	MPI_Ibcast(bytes, (int)size, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
+	return wait_for(mpi_of(comm), &request, "broadcast from worker 0", err);
+}
+
+static uint32_t owner_of(uint32_t lane, uint32_t lanes, uint32_t workers)
+{
+	uint32_t worker = (uint32_t)((uint64_t)lane * workers / lanes);
+	while (lane_block(lanes, worker, workers).first > lane)
+		worker--;
+	for (;;) {
+		struct lane_span block = lane_block(lanes, worker, workers);
+		if (lane < block.first + block.count)
+			return worker;
+		worker++;
+	}
+}
+
+static void add_into(float *sum, const float *other, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sum[i] += other[i];
+}
+
+static enum status send_sum(
+	struct mpi_comm *mpi, const float *sum, size_t n, uint32_t to, struct error *err)
+{
+	MPI_Request request;
+	MPI_Isend(sum, (int)n, MPI_FLOAT, (int)to, TAG_TREE, MPI_COMM_WORLD, &request);
+	return wait_for(mpi, &request, "send of a partial gradient sum", err);
+}
+
+static enum status receive_sum(
+	struct mpi_comm *mpi, float *sum, size_t n, uint32_t from, struct error *err)
+{
+	MPI_Request request;
+	MPI_Irecv(mpi->received, (int)n, MPI_FLOAT, (int)from, TAG_TREE, MPI_COMM_WORLD, &request);
+	enum status status = wait_for(mpi, &request, "receipt of a partial gradient sum", err);
+	if (status == STATUS_OK)
+		add_into(sum, mpi->received, n);
+	return status;
+}
+
+/* The sum that stands at this lane: that of the span that starts there, or NULL when it is not
+ * ours. */
+static float *sum_at(
+	uint32_t lane, const struct lane_span *spans, float *const *sums, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (spans[i].first == lane)
+			return sums[i];
+	return NULL;
+}
+
+/* True when the lane lies inside a span of its owner and does not start it: its sum is already in.
+ */
+static bool inside_span(uint32_t lane, uint32_t lanes, uint32_t workers)
+{
+	struct lane_span cuts[LANES_MAX];
+	uint32_t owner = owner_of(lane, lanes, workers);
+	uint32_t count = lane_spans(lanes, lane_block(lanes, owner, workers), cuts);
+	for (uint32_t i = 0; i < count; i++)
+		if (lane > cuts[i].first && lane < cuts[i].first + cuts[i].count)
+			return true;
+	return false;
+}
+
+static enum status tree_sum(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
+	float *const *sums, uint32_t span_count, size_t n, struct error *err)
+{
+	struct mpi_comm *mpi = mpi_of(comm);
+	enum status status = check_size(n * sizeof(float), err);
+	if (status == STATUS_OK)
+		status = memory_grow(&mpi->received, &mpi->received_capacity, n,
+			sizeof(*mpi->received), "gradient sum", err);
+	for (uint32_t stride = 1; stride < lanes && status == STATUS_OK; stride *= 2) {
+		for (uint32_t i = 0; i + stride < lanes && status == STATUS_OK; i += 2 * stride) {
+			uint32_t right_lane = i + stride;
+			if (inside_span(right_lane, lanes, comm->workers))
+				continue;
+			uint32_t left = owner_of(i, lanes, comm->workers);
+			uint32_t right = owner_of(right_lane, lanes, comm->workers);
+			if (left == comm->rank && right == comm->rank)
+				add_into(sum_at(i, spans, sums, span_count),
+					sum_at(right_lane, spans, sums, span_count), n);
+			else if (right == comm->rank)
+				status = send_sum(mpi, sum_at(right_lane, spans, sums, span_count),
+					n, left, err);
+			else if (left == comm->rank)
+				status = receive_sum(
+					mpi, sum_at(i, spans, sums, span_count), n, right, err);
+		}
+	}
+	if (status != STATUS_OK)
+		return status;
+	return broadcast(comm, sums[0], n * sizeof(float), err);
+}
+
+bool comm_mpi_is_launched(void)
+{
+	return getenv("PMI_RANK") || getenv("PMI_FD") || getenv("PMIX_RANK");
+}
+
+enum status comm_mpi_open(
+	struct comm **ret, const struct clock *clock, double deadline_s, struct error *err)
+{
+	static const struct comm_operations operations = {
+		.all_gather = all_gather, .broadcast = broadcast, .tree_sum = tree_sum};
+	int provided, rank, workers;
+	if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
+		return error_set(err, STATUS_UNAVAILABLE, "MPI does not start");
+	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+	MPI_Comm_size(MPI_COMM_WORLD, &workers);
+	struct mpi_comm *mpi;
+	enum status status = memory_zalloc(&mpi, 1, sizeof(*mpi), "MPI", err);
+	if (status != STATUS_OK)
+		return status;
+	mpi->comm = (struct comm){
+		.rank = (uint32_t)rank, .workers = (uint32_t)workers, .operations = &operations};
+	mpi->clock = clock;
+	mpi->deadline_s = deadline_s;
+	*ret = &mpi->comm;
+	return STATUS_OK;
+}
+
+void comm_mpi_close(struct comm *comm)
+{
+	if (!comm)
+		return;
+	struct mpi_comm *mpi = mpi_of(comm);
+	free(mpi->received);
+	free(mpi);
+	MPI_Finalize();
+}
+
+void comm_mpi_abort(int exit_code)
+{
+	MPI_Abort(MPI_COMM_WORLD, exit_code);
+	exit(exit_code);
+}

@@ -1,0 +1,66 @@
+/*
+ * What the files of the remote parameter client share: params_remote.c (joining, leaving, life),
+ * remote_exchange.c (a step), remote_state.c (snapshot, restore, digest). Private to worker/.
+ */
+#ifndef MARQUEE_WORKER_REMOTE_INTERNAL_H
+#define MARQUEE_WORKER_REMOTE_INTERNAL_H
+
+#include "common/rpc/channel.h"
+#include "proto/parameter_server.pb-c.h"
+#include "worker/params_remote.h"
+#include "worker/routes.h"
+
+#include <stdbool.h>
+
+struct remote;
+
+struct remote_server {
+	const struct remote *remote;
+	struct rpc_channel *channel;
+	struct rpc_call *call;
+	/* the exchange under way */
+	const struct params_step *step;
+	struct routes push, pull;
+	bool started;
+	/* protobuf's view of the routes: structs, and the pointers that repeated fields want */
+	Marquee__Ps__V1__Segment *segments;
+	Marquee__Ps__V1__Segment **segment_list;
+	size_t segment_capacity, segment_list_capacity;
+	Marquee__Ps__V1__TableIds *tables;
+	Marquee__Ps__V1__TableIds **table_list;
+	size_t table_capacity, table_list_capacity;
+};
+
+struct remote {
+	struct params params; /* first: the interface */
+	uint32_t server_count;
+	struct remote_server servers[SERVERS_MAX]; /* in the order of their shards */
+	uint32_t deadline_ms;
+};
+
+static inline struct remote *remote_of(struct params *params)
+{
+	return (struct remote *)params;
+}
+
+static inline const ProtobufCServiceDescriptor *remote_service(void)
+{
+	return &marquee__ps__v1__parameter_server__descriptor;
+}
+
+/* One blocking call; on success *ret is the reply, borrowed until the server's next call. */
+MUST_CHECK enum status remote_ask(struct remote *remote, struct remote_server *server,
+	const char *method, const ProtobufCMessage *body, struct rpc_reply *ret, struct error *err);
+
+/* The operations of params, one each. */
+enum status remote_exchange(
+	struct params *params, const struct params_step *step, struct error *err);
+enum status remote_snapshot(
+	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err);
+enum status remote_count(
+	struct params *params, uint32_t table, uint64_t *ret_rows, struct error *err);
+enum status remote_restore(struct params *params, uint32_t table, const uint64_t *ids,
+	const float *records, size_t count, struct error *err);
+enum status remote_digest(struct params *params, struct digest *ret, struct error *err);
+
+#endif
