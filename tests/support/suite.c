@@ -4,8 +4,15 @@
 
 int run_cases(const char *name, const TTest *const *cases)
 {
+	return run_cases_around(name, cases, NULL, NULL);
+}
+
+int run_cases_around(
+	const char *name, const TTest *const *cases, void (*setup)(void), void (*teardown)(void))
+{
 	Suite *suite = suite_create(name);
 	TCase *tcase = tcase_create(name);
+	tcase_add_unchecked_fixture(tcase, setup, teardown);
 	for (; *cases; cases++)
 		tcase_add_test(tcase, *cases);
 	suite_add_tcase(suite, tcase);

@@ -18,6 +18,10 @@
 /* Runs every case (a NULL-terminated array) in one suite; returns main's exit code. */
 int run_cases(const char *name, const TTest *const *cases);
 
+/* The same between setup() and teardown(), which run once each and may assert. */
+int run_cases_around(
+	const char *name, const TTest *const *cases, void (*setup)(void), void (*teardown)(void));
+
 /* Fails the test with the error's own words when status is not OK. */
 #define assert_ok(expression, err)                                                                 \
 	do {                                                                                       \

@@ -1,0 +1,141 @@
+"""Runs the built programs for tests: with deadlines, ephemeral addresses, and nothing left behind."""
+import os
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+BIN = os.environ["MARQUEE_BIN"]
+DEADLINE_S = 120
+
+
+def program(name):
+    return os.path.join(BIN, name)
+
+
+class Result:
+    def __init__(self, arguments, code, out, err):
+        self.arguments, self.code, self.out, self.err = arguments, code, out, err
+
+    def digest(self):
+        found = re.findall(r"\bdigest ([0-9a-f]{32})$", self.out, re.M)
+        if self.code != 0 or not found:
+            raise AssertionError(f"{' '.join(self.arguments)}: exit {self.code}\n{self.out}\n{self.err}")
+        return found[-1]
+
+
+def run(*arguments, deadline_s=DEADLINE_S, env=None):
+    process = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               stdin=subprocess.DEVNULL, start_new_session=True, env=env)
+    try:
+        out, err = process.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(f"{' '.join(map(str, arguments))}: hangs: nothing after {deadline_s} s\n{out}\n{err}")
+    return Result([str(a) for a in arguments], process.returncode, out, err)
+
+
+def marquee(*arguments, **options):
+    return run(program("marquee"), *arguments, **options)
+
+
+def mpirun(workers, *arguments, **options):
+    return run("mpirun", "-n", workers, program("worker"), *arguments, **options)
+
+
+class Line:
+    """A process whose output is read line by line, each line with a deadline."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        stdin=subprocess.DEVNULL, start_new_session=True)
+        self.text = b""
+
+    def wait_for(self, pattern, deadline_s=30):
+        end = time.monotonic() + deadline_s
+        while True:
+            found = re.search(pattern.encode(), self.text, re.M)
+            if found:
+                return found.group(1).decode() if found.groups() else found.group(0).decode()
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                raise AssertionError(f"no '{pattern}' within {deadline_s} s in: {self.text.decode()}")
+            chunk = os.read(self.process.stdout.fileno(), 65536)
+            if not chunk:
+                raise AssertionError(f"ended without '{pattern}': {self.text.decode()}")
+            self.text += chunk
+
+    def finish(self, deadline_s=30):
+        """Reads to the end; returns the exit code."""
+        try:
+            rest, _ = self.process.communicate(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"does not end within {deadline_s} s: {self.text.decode()}")
+        self.text += rest
+        return self.process.returncode
+
+    def kill(self, number=signal.SIGKILL):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+
+
+class Server(Line):
+    def __init__(self, shard="0/1", listen="tcp://127.0.0.1:0", *arguments):
+        super().__init__(program("pserver"), "--listen", listen, "--shard", shard, *arguments)
+        self.url = self.wait_for(r"^pserver: ready (\S+) shard")
+
+
+class ProgramTest(unittest.TestCase):
+    """A scratch directory, generated data shared by the class, and servers that end with the test."""
+    ratings = 6000
+
+    @classmethod
+    def setUpClass(cls):
+        cls.class_scratch = tempfile.TemporaryDirectory()
+        cls.data = os.path.join(cls.class_scratch.name, "data")
+        made = marquee("synth", "--out", cls.data, "--users", 300, "--movies", 200, "--ratings", cls.ratings, "--seed", 3)
+        if made.code != 0:
+            raise AssertionError(made.err)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.class_scratch.cleanup()
+
+    def setUp(self):
+        self.scratch_owner = tempfile.TemporaryDirectory()
+        self.scratch = self.scratch_owner.name
+        self.lines = []
+
+    def tearDown(self):
+        for line in self.lines:
+            line.kill()
+            line.finish()
+        self.scratch_owner.cleanup()
+
+    def path(self, name):
+        return os.path.join(self.scratch, name)
+
+    def start(self, *arguments):
+        line = Line(*arguments)
+        self.lines.append(line)
+        return line
+
+    def servers(self, count, transport="tcp"):
+        urls = []
+        for i in range(count):
+            listen = f"ipc://{self.path(f's{i}')}" if transport == "ipc" else "tcp://127.0.0.1:0"
+            server = Server(f"{i}/{count}", listen)
+            self.lines.append(server)
+            urls.append(server.url)
+        return ",".join(urls)
+
+    def fails(self, result, code, *texts):
+        said = f"{' '.join(result.arguments)}: exit {result.code}\n{result.out}\n{result.err}"
+        self.assertEqual(result.code, code, said)
+        for text in texts:
+            self.assertIn(text, result.err, said)

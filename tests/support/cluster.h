@@ -1,0 +1,32 @@
+/*
+ * Whole training jobs inside one process: workers are threads, parameter servers listen on
+ * ephemeral addresses.
+ */
+#ifndef MARQUEE_TESTS_CLUSTER_H
+#define MARQUEE_TESTS_CLUSTER_H
+
+#include "worker/options.h"
+#include "worker/trainer.h"
+
+#define CLUSTER_SERVERS_MAX 8u
+
+enum cluster_transport { TRANSPORT_INPROC, TRANSPORT_IPC, TRANSPORT_TCP };
+
+struct cluster {
+	uint32_t workers; /* 1..LANES_MAX */
+	uint32_t servers; /* 0: tables embedded in the only worker */
+	enum cluster_transport transport;
+	struct train_options options;
+};
+
+/* The first failure in worker order, or worker 0's result. */
+MUST_CHECK enum status cluster_train(
+	const struct cluster *cluster, struct train_result *ret, struct error *err);
+
+/* Options as a program has them after parsing, for this directory of data. */
+struct train_options cluster_options(const char *data);
+
+/* Small generated data in ml-1m's layout; fails the test when it cannot be made. */
+void cluster_data(const char *directory, uint64_t users, uint64_t movies, uint64_t ratings);
+
+#endif

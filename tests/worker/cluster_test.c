@@ -1,0 +1,183 @@
+/* Whole clusters in one process: the bits do not depend on who does the work, or how it travels. */
+#include "tests/support/cluster.h"
+#include "tests/support/scratch.h"
+#include "tests/support/suite.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static char data[PATH_SIZE];
+
+static struct train_result train(const struct cluster *cluster)
+{
+	struct train_result result;
+	struct error error;
+	enum status status = cluster_train(cluster, &result, &error);
+	ck_assert_msg(status == STATUS_OK, "%u workers, %u servers, transport %d: %s",
+		cluster->workers, cluster->servers, (int)cluster->transport, error.message);
+	return result;
+}
+
+static struct cluster job(void)
+{
+	struct cluster cluster = {.workers = 1, .options = cluster_options(data)};
+	cluster.options.epochs = 1;
+	return cluster;
+}
+
+static void assert_same(const struct train_result *a, const struct train_result *b)
+{
+	ck_assert_uint_eq(a->digest.low, b->digest.low);
+	ck_assert_uint_eq(a->digest.high, b->digest.high);
+	/* Both NAN where no epoch ended. */
+	ck_assert_mem_eq(&a->test_rmse, &b->test_rmse, sizeof(a->test_rmse));
+	ck_assert_mem_eq(&a->train_cost, &b->train_cost, sizeof(a->train_cost));
+}
+
+START_TEST(every_number_of_workers_and_servers_gives_the_same_bits)
+{
+	static const uint32_t shapes[][2] = {
+		{1, 1}, {1, 3}, {2, 1}, {2, 2}, {3, 2}, {4, 3}, {5, 1}, {8, 8}};
+	struct cluster cluster = job();
+	struct train_result alone = train(&cluster);
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		cluster.workers = shapes[i][0];
+		cluster.servers = shapes[i][1];
+		struct train_result result = train(&cluster);
+		assert_same(&alone, &result);
+	}
+}
+END_TEST
+
+START_TEST(every_transport_gives_the_same_bits)
+{
+	struct cluster cluster = job();
+	struct train_result alone = train(&cluster);
+	cluster.workers = 2;
+	cluster.servers = 2;
+	for (int transport = TRANSPORT_INPROC; transport <= TRANSPORT_TCP; transport++) {
+		cluster.transport = (enum cluster_transport)transport;
+		struct train_result result = train(&cluster);
+		assert_same(&alone, &result);
+	}
+}
+END_TEST
+
+START_TEST(every_optimizer_gives_the_same_bits_on_a_cluster)
+{
+	for (int kind = 0; kind < (int)OPTIMIZER_COUNT; kind++) {
+		struct cluster cluster = job();
+		cluster.options.optimizer = optimizer_defaults((enum optimizer_kind)kind);
+		cluster.options.max_steps = 12;
+		struct train_result alone = train(&cluster);
+		cluster.workers = 3;
+		cluster.servers = 2;
+		struct train_result result = train(&cluster);
+		assert_same(&alone, &result);
+	}
+}
+END_TEST
+
+START_TEST(a_job_resumes_with_other_numbers_of_workers_and_servers)
+{
+	char directory[PATH_SIZE];
+	struct cluster cluster = job();
+	cluster.options.epochs = 2;
+	cluster.options.optimizer = optimizer_defaults(OPTIMIZER_ADAM);
+	struct train_result undisturbed = train(&cluster);
+	scratch_open(directory);
+	cluster.options.checkpoint_dir = directory;
+	cluster.options.resume = true;
+	cluster.workers = 4;
+	cluster.servers = 3;
+	cluster.options.max_steps = 7;
+	train(&cluster);
+	cluster.workers = 2;
+	cluster.servers = 1;
+	cluster.options.max_steps = 21;
+	train(&cluster);
+	cluster.workers = 1;
+	cluster.servers = 0;
+	cluster.options.max_steps = UINT64_MAX;
+	struct train_result resumed = train(&cluster);
+	assert_same(&undisturbed, &resumed);
+	scratch_close(directory);
+}
+END_TEST
+
+START_TEST(ssp_and_async_end_near_sync)
+{
+	char larger[PATH_SIZE];
+	scratch_open(larger);
+	cluster_data(larger, 500, 300, 40000);
+	struct cluster cluster = {.workers = 1, .options = cluster_options(larger)};
+	cluster.options.epochs = 2;
+	struct train_result sync = train(&cluster);
+	cluster.workers = 4;
+	cluster.servers = 2;
+	for (int mode = MODE_SSP; mode <= MODE_ASYNC; mode++) {
+		cluster.options.mode = (enum train_mode)mode;
+		struct train_result result = train(&cluster);
+		ck_assert_msg(fabs(result.test_rmse - sync.test_rmse) < 0.03, "%s: %g, sync: %g",
+			train_mode_name(cluster.options.mode), result.test_rmse, sync.test_rmse);
+	}
+	scratch_close(larger);
+}
+END_TEST
+
+START_TEST(one_asynchronous_worker_is_a_synchronous_one)
+{
+	struct cluster cluster = job();
+	cluster.servers = 2;
+	struct train_result sync = train(&cluster);
+	cluster.options.mode = MODE_ASYNC;
+	struct train_result async = train(&cluster);
+	assert_same(&sync, &async);
+	cluster.servers = 0;
+	struct train_result embedded = train(&cluster);
+	assert_same(&sync, &embedded);
+}
+END_TEST
+
+START_TEST(asynchronous_jobs_resume)
+{
+	char directory[PATH_SIZE];
+	struct cluster cluster = job();
+	scratch_open(directory);
+	cluster.servers = 2;
+	cluster.options.mode = MODE_ASYNC;
+	cluster.options.optimizer = optimizer_defaults(OPTIMIZER_ADAGRAD);
+	struct train_result undisturbed = train(&cluster);
+	cluster.options.checkpoint_dir = directory;
+	cluster.options.resume = true;
+	cluster.options.max_steps = 9;
+	train(&cluster);
+	cluster.servers = 1;
+	cluster.options.max_steps = UINT64_MAX;
+	struct train_result resumed = train(&cluster);
+	assert_same(&undisturbed, &resumed);
+	scratch_close(directory);
+}
+END_TEST
+
+static void make_data(void)
+{
+	scratch_open(data);
+	cluster_data(data, 200, 120, 5000);
+}
+
+static void remove_data(void)
+{
+	scratch_close(data);
+}
+
+int main(void)
+{
+	const TTest *const cases[] = {every_number_of_workers_and_servers_gives_the_same_bits,
+		every_transport_gives_the_same_bits,
+		every_optimizer_gives_the_same_bits_on_a_cluster,
+		a_job_resumes_with_other_numbers_of_workers_and_servers,
+		ssp_and_async_end_near_sync, one_asynchronous_worker_is_a_synchronous_one,
+		asynchronous_jobs_resume, NULL};
+	return run_cases_around("cluster", cases, make_data, remove_data);
+}

@@ -1,0 +1,116 @@
+#include "worker/comm.h"
+
+#include "common/base/random.h"
+#include "tests/support/suite.h"
+#include "tests/support/thread_comm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FLOATS 300
+
+struct sums {
+	uint32_t lanes;
+	float lane_values[LANES_MAX][FLOATS];
+	float expected[FLOATS];
+};
+
+static void sum_as_worker(void *context, struct comm *comm)
+{
+	struct sums *sums = context;
+	struct lane_span block = lane_block(sums->lanes, comm->rank, comm->workers);
+	struct lane_span spans[LANES_MAX];
+	static _Thread_local float buffers[16][FLOATS];
+	float *pointers[16];
+	struct error error;
+	uint32_t count = lane_spans(sums->lanes, block, spans);
+	for (uint32_t s = 0; s < count; s++) {
+		const float *slots[LANES_MAX] = {NULL};
+		for (uint32_t l = 0; l < spans[s].count; l++)
+			slots[l] = sums->lane_values[spans[s].first + l];
+		lane_tree_sum(buffers[s], slots, spans[s].count, FLOATS);
+		pointers[s] = buffers[s];
+	}
+	assert_ok(comm_tree_sum(comm, sums->lanes, spans, pointers, count, FLOATS, &error), &error);
+	ck_assert_mem_eq(pointers[0], sums->expected, sizeof(sums->expected));
+}
+
+START_TEST(the_tree_sum_has_the_same_bits_for_every_number_of_workers)
+{
+	static struct sums sums;
+	const float *slots[LANES_MAX];
+	for (sums.lanes = 1; sums.lanes <= 13; sums.lanes++) {
+		for (uint32_t l = 0; l < sums.lanes; l++) {
+			random_uniform_row(9, 1, l, 1.0f, sums.lane_values[l], FLOATS);
+			slots[l] = sums.lane_values[l];
+		}
+		lane_tree_sum(sums.expected, slots, sums.lanes, FLOATS);
+		for (uint32_t workers = 1; workers <= sums.lanes; workers++)
+			thread_group_run(workers, sum_as_worker, &sums);
+		struct comm local;
+		comm_local_init(&local);
+		sum_as_worker(&sums, &local);
+	}
+}
+END_TEST
+
+struct lane_numbers {
+	uint32_t lanes;
+	double values[LANES_MAX];
+	double expected;
+};
+
+static void add_as_worker(void *context, struct comm *comm)
+{
+	const struct lane_numbers *numbers = context;
+	double mine[LANES_MAX] = {0}, sum;
+	struct error error;
+	struct lane_span block = lane_block(numbers->lanes, comm->rank, comm->workers);
+	for (uint32_t l = block.first; l < block.first + block.count; l++)
+		mine[l] = numbers->values[l];
+	assert_ok(comm_lane_sum(comm, mine, numbers->lanes, &sum, &error), &error);
+	ck_assert(sum == numbers->expected);
+}
+
+START_TEST(lane_sums_have_the_same_bits_for_every_number_of_workers)
+{
+	struct lane_numbers numbers = {.lanes = 11};
+	double copy[LANES_MAX];
+	for (uint32_t l = 0; l < numbers.lanes; l++)
+		numbers.values[l] = 1.0 / (3.0 + l);
+	memcpy(copy, numbers.values, sizeof(copy));
+	numbers.expected = lane_tree_sum_double(copy, numbers.lanes);
+	for (uint32_t workers = 1; workers <= numbers.lanes; workers++)
+		thread_group_run(workers, add_as_worker, &numbers);
+}
+END_TEST
+
+static void fail_as_worker(void *context, struct comm *comm)
+{
+	(void)context;
+	struct error error = {0};
+	enum status mine = STATUS_OK;
+	if (comm->rank == 1)
+		mine = error_set(&error, STATUS_NOT_FOUND, "no data here");
+	assert_fails(comm_agree_all(comm, mine, &error), STATUS_NOT_FOUND, &error,
+		comm->rank == 1 ? "no data here" : "worker 1 failed");
+	if (comm->rank == 0)
+		mine = error_set(&error, STATUS_DATA_LOSS, "worker 0's disk");
+	else
+		mine = STATUS_OK;
+	assert_fails(comm_agree(comm, mine, &error), STATUS_DATA_LOSS, &error, "worker 0's disk");
+}
+
+START_TEST(one_failure_is_everybodys)
+{
+	thread_group_run(3, fail_as_worker, NULL);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const cases[] = {the_tree_sum_has_the_same_bits_for_every_number_of_workers,
+		lane_sums_have_the_same_bits_for_every_number_of_workers, one_failure_is_everybodys,
+		NULL};
+	return run_cases("comm", cases);
+}
