@@ -386,13 +386,14 @@ static void run_phases(struct launch *launch)
 			return;
 		wait_for_events(launch);
 		forward_all(launch);
+		/* Before the look at the processes: one that ends behind it wakes us again. */
+		if (launch->polled[0].revents)
+			on_signal(launch);
 		/* The servers first: workers fail because of them more often than they of workers.
 		 */
 		for (size_t i = 0; i < process_count(launch); i++)
 			if (process_reap(&launch->processes[i]))
 				on_end(launch, &launch->processes[i]);
-		if (launch->polled[0].revents)
-			on_signal(launch);
 		if (poll_timeout_ms(launch) == 0)
 			on_deadline(launch);
 	}
