@@ -6,6 +6,8 @@ usage: golden.py > golden.h     (needs torch; nothing of this project's code)
 Parameters and batch come from one counter, number(), which golden_test.c has too, so that only
 results are stored: scores, and of every gradient its norm and its product with more numbers.
 """
+import textwrap
+
 import torch
 
 torch.set_default_dtype(torch.float64)
@@ -76,7 +78,8 @@ def score(user, movie, pool):
 
 
 def row(values):
-    return '{' + ', '.join('%.12g' % v for v in values) + '}'
+    text = '{' + ', '.join('%.12g' % v for v in values) + '}'
+    return textwrap.fill(text, 70, subsequent_indent='\t\t\t')
 
 
 print(f'''/* Written by golden.py with torch {torch.__version__}, in float64. Do not edit. */
