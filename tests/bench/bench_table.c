@@ -57,12 +57,13 @@ static uint64_t thread_ns(void)
 
 static uint64_t resident_bytes(void)
 {
-	unsigned long long size, resident = 0;
+	char line[128];
 	FILE *file = fopen("/proc/self/statm", "r");
 	if (!file)
 		return 0;
-	if (fscanf(file, "%llu %llu", &size, &resident) != 2)
-		resident = 0;
+	/* "size resident shared ...", in pages. */
+	const char *second = fgets(line, sizeof(line), file) ? strchr(line, ' ') : NULL;
+	uint64_t resident = second ? strtoull(second, NULL, 10) : 0;
 	fclose(file);
 	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
@@ -136,7 +137,8 @@ static enum status measure_batches(
 		spent += times[calls];
 	}
 	qsort(times, calls, sizeof(times[0]), compare_u64);
-	*ret_ns = (double)times[calls / 2] / (double)batch;
+	const uint64_t median = times[calls / 2];
+	*ret_ns = (double)median / (double)batch;
 	return STATUS_OK;
 }
 
