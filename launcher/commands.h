@@ -7,7 +7,13 @@
 #ifndef MARQUEE_LAUNCHER_COMMANDS_H
 #define MARQUEE_LAUNCHER_COMMANDS_H
 
+int cmd_checkpoint(int argc, char **argv);
+int cmd_evaluate(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_launch(int argc, char **argv);
+int cmd_predict(int argc, char **argv);
+int cmd_recommend(int argc, char **argv);
+int cmd_similar(int argc, char **argv);
 int cmd_synth(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 

@@ -5,6 +5,12 @@
 static const struct command commands[] = {
 	{"train", cmd_train, "train in one process, with the tables embedded"},
 	{"launch", cmd_launch, "train with parameter servers and several workers"},
+	{"export", cmd_export, "write a model directory from a checkpoint"},
+	{"predict", cmd_predict, "predict the stars somebody would give a movie"},
+	{"recommend", cmd_recommend, "name the movies somebody would like best"},
+	{"similar", cmd_similar, "name the movies most like one"},
+	{"evaluate", cmd_evaluate, "measure a model's error over given ratings"},
+	{"checkpoint", cmd_checkpoint, "verify, inspect or compare checkpoints"},
 	{"synth", cmd_synth, "generate ratings with a known truth behind them"},
 	{0},
 };

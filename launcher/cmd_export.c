@@ -1,0 +1,115 @@
+/* marquee export: from a checkpoint to a model directory. */
+#include "common/base/flags.h"
+#include "inference/export.h"
+#include "launcher/answer.h"
+#include "launcher/commands.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Takes one of the comma-separated names. */
+static enum status take_format(
+	struct export_options *options, const char *name, size_t length, struct error *err)
+{
+	if (length == 11 && memcmp(name, "safetensors", length) == 0)
+		return STATUS_OK;
+	if (length == 3 && memcmp(name, "npy", length) == 0) {
+		options->npy = true;
+		return STATUS_OK;
+	}
+	if (length == 4 && memcmp(name, "onnx", length) == 0)
+		return error_set(err, STATUS_UNIMPLEMENTED,
+			"--format onnx is not available yet: use safetensors or npy");
+	return error_set(err, STATUS_INVALID_ARGUMENT,
+		"--format: '%.*s' is none of safetensors, npy, onnx", (int)length, name);
+}
+
+static enum status take_formats(
+	struct export_options *options, const char *formats, struct error *err)
+{
+	enum status status = STATUS_OK;
+	for (const char *at = formats; status == STATUS_OK; at++) {
+		const size_t length = strcspn(at, ",");
+		status = take_format(options, at, length, err);
+		at += length;
+		if (*at == '\0')
+			break;
+	}
+	return status;
+}
+
+static void print_notes(const char *program, const char *notes)
+{
+	while (*notes) {
+		const size_t length = strcspn(notes, "\n");
+		fprintf(stderr, "%s: passed over a damaged checkpoint: %.*s\n", program,
+			(int)length, notes);
+		notes += length;
+		notes += *notes == '\n';
+	}
+}
+
+static void print_report(const struct export_options *options, const struct export_report *report)
+{
+	printf("%s: step %" PRIu64, report->checkpoint, report->step);
+	if (isfinite(report->test_rmse))
+		printf(", test RMSE %.4f stars", report->test_rmse);
+	printf("\n%s: %" PRIu64 " users (%" PRIu64 " trained), %" PRIu64 " movies (%" PRIu64
+	       " trained)\n",
+		options->out, report->users, report->trained_users, report->movies,
+		report->trained_movies);
+}
+
+int cmd_export(int argc, char **argv)
+{
+	struct export_options options = {0};
+	const char *formats = "safetensors";
+	const struct flag flags[] = {
+		{.name = "checkpoint",
+			.kind = FLAG_STRING,
+			.target = &options.checkpoint,
+			.value_name = "DIR",
+			.help = "a checkpoint, or a directory of them (its newest)",
+			.required = true},
+		{.name = "out",
+			.kind = FLAG_STRING,
+			.target = &options.out,
+			.value_name = "DIR",
+			.help = "the model directory; one that is there is replaced",
+			.required = true},
+		{.name = "best",
+			.kind = FLAG_BOOL,
+			.target = &options.best,
+			.help = "of a directory, the checkpoint with the lowest test RMSE"},
+		{.name = "format",
+			.kind = FLAG_STRING,
+			.target = &formats,
+			.value_name = "LIST",
+			.help = "safetensors (always), npy: movie vectors too; onnx: not yet"},
+	};
+	const struct flag_group group = {
+		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
+	const struct command_line line = {
+		.program = "marquee export",
+		.summary =
+			"Writes a model directory from a checkpoint: model.safetensors with every "
+			"table and\nlayer, model.json, catalog.safetensors.",
+		.groups = &group,
+		.group_count = 1,
+	};
+	struct error err = {0};
+	struct export_report report;
+	enum status status = flags_parse(&line, argc, argv, NULL, &err);
+	if (status == STATUS_OK)
+		status = take_formats(&options, formats, &err);
+	if (status != STATUS_OK)
+		return flags_exit(line.program, status, &err);
+	status = export_model(&options, &report, &err);
+	if (status != STATUS_OK)
+		return answer_failed(line.program, &err);
+	print_notes(line.program, report.notes);
+	print_report(&options, &report);
+	return EXIT_OK;
+}

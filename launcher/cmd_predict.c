@@ -1,0 +1,171 @@
+/* marquee predict: the stars that somebody would give a movie. */
+#include "common/base/flags.h"
+#include "common/base/memory.h"
+#include "inference/actual.h"
+#include "launcher/answer.h"
+#include "launcher/commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct prediction {
+	uint32_t movie;
+	bool stands_in; /* the unknown movie row was used */
+	float score;
+	struct actual actual;
+};
+
+static enum status predict(struct answer *answer, const struct subject *subject, uint64_t movie_id,
+	const char *ratings, struct prediction *ret, struct error *err)
+{
+	struct prediction prediction = {0};
+	float *vector = NULL;
+	enum status status =
+		lookup_movie(&answer->directory.catalog, movie_id, &prediction.movie, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&vector, scorer_vector_dim(answer->scorer), sizeof(float),
+			"movie vector", err);
+	if (status == STATUS_OK)
+		status = scorer_movie_vectors(answer->scorer, &prediction.movie, 1, vector, err);
+	if (status == STATUS_OK)
+		status = scorer_score(
+			answer->scorer, subject->vector, vector, &prediction.score, err);
+	free(vector);
+	if (status == STATUS_OK && subject->known)
+		status = actual_find(&answer->directory, subject->user, prediction.movie, ratings,
+			&prediction.actual, err);
+	if (status != STATUS_OK)
+		return status;
+	prediction.stands_in = scorer_movie_is_unknown(answer->scorer, prediction.movie);
+	*ret = prediction;
+	return STATUS_OK;
+}
+
+static void print_text(const struct answer *answer, const struct subject *subject,
+	const struct prediction *prediction)
+{
+	static const char *const splits[] = {[ACTUAL_NOT_KNOWN] = "",
+		[ACTUAL_TRAINED] = " (trained on)",
+		[ACTUAL_HELD_OUT] = " (held out of training)"};
+	const struct catalog *catalog = &answer->directory.catalog;
+	char genres[GENRES_TEXT_SIZE];
+	genres_format(catalog, prediction->movie, genres);
+	subject_print(answer, subject);
+	printf("movie %" PRIu64 " %s, %s%s\n", catalog->movie_ids[prediction->movie],
+		catalog_title(catalog, prediction->movie), genres,
+		prediction->stands_in ? ": never trained, scored as an unknown movie" : "");
+	printf("predicted %.3f stars\n", stars_of(prediction->score));
+	if (prediction->actual.found)
+		printf("actual %g stars%s\n", prediction->actual.stars,
+			splits[prediction->actual.split]);
+}
+
+static enum status print_json(const struct answer *answer, const struct subject *subject,
+	const struct prediction *prediction, struct error *err)
+{
+	static const char *const splits[] = {[ACTUAL_NOT_KNOWN] = NULL,
+		[ACTUAL_TRAINED] = "trained",
+		[ACTUAL_HELD_OUT] = "held out"};
+	const struct actual *actual = &prediction->actual;
+	json_t *object = json_object();
+	subject_add_json(answer, subject, object);
+	movie_add_json(&answer->directory.catalog, prediction->movie, "movie", object);
+	json_object_set_new(object, "unknown_movie", json_boolean(prediction->stands_in));
+	json_object_set_new(object, "stars", json_real(stars_of(prediction->score)));
+	json_object_set_new(object, "score", json_real((double)prediction->score));
+	json_object_set_new(
+		object, "actual", actual->found ? json_real(actual->stars) : json_null());
+	json_object_set_new(object, "split",
+		actual->found && splits[actual->split] ? json_string(splits[actual->split])
+						       : json_null());
+	return json_print(object, err);
+}
+
+int cmd_predict(int argc, char **argv)
+{
+	const char *model = NULL, *ratings = NULL;
+	struct who who = {0};
+	uint64_t movie_id = 0;
+	bool json = false;
+	const struct flag flags[] = {
+		{.name = "model",
+			.kind = FLAG_STRING,
+			.target = &model,
+			.value_name = "DIR",
+			.help = "a model directory, from marquee export",
+			.required = true},
+		{.name = "user",
+			.kind = FLAG_U64,
+			.target = &who.user_id,
+			.value_name = "ID",
+			.help = "a user of the training data",
+			.given = &who.has_user},
+		{.name = "age",
+			.kind = FLAG_U64,
+			.target = &who.age_years,
+			.value_name = "YEARS",
+			.help = "or somebody new, by age,",
+			.max = 200,
+			.given = &who.has_age},
+		{.name = "gender",
+			.kind = FLAG_CHOICE,
+			.target = &who.gender,
+			.value_name = "M|F",
+			.help = "gender",
+			.choices = "M|F"},
+		{.name = "occupation",
+			.kind = FLAG_STRING,
+			.target = &who.occupation,
+			.value_name = "J",
+			.help = "and occupation, by number or name"},
+		{.name = "movie",
+			.kind = FLAG_U64,
+			.target = &movie_id,
+			.value_name = "ID",
+			.help = "a movie of the training data",
+			.required = true},
+		{.name = "ratings",
+			.kind = FLAG_STRING,
+			.target = &ratings,
+			.value_name = "FILE",
+			.help = "where to look for the actual stars (default: the training data)"},
+		{.name = "json",
+			.kind = FLAG_BOOL,
+			.target = &json,
+			.help = "print the result as JSON, in full precision"},
+	};
+	const struct flag_group group = {
+		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
+	const struct command_line line = {
+		.program = "marquee predict",
+		.summary =
+			"Predicts the stars that a user would give a movie, and shows those given "
+			"where they\nare known. A user or movie that training never met is scored "
+			"with the model's unknown\nrow in place of its own (and this is said), "
+			"provided that row was trained.",
+		.groups = &group,
+		.group_count = 1,
+	};
+	struct error err = {0};
+	struct answer answer = {0};
+	struct subject subject = {0};
+	struct prediction prediction;
+	enum status status = flags_parse(&line, argc, argv, NULL, &err);
+	if (status == STATUS_OK)
+		status = who_check(&who, &err);
+	if (status != STATUS_OK)
+		return flags_exit(line.program, status, &err);
+	status = answer_open(&answer, model, &err);
+	if (status == STATUS_OK)
+		status = subject_find(&answer, &who, &subject, &err);
+	if (status == STATUS_OK)
+		status = predict(&answer, &subject, movie_id, ratings, &prediction, &err);
+	if (status == STATUS_OK && json)
+		status = print_json(&answer, &subject, &prediction, &err);
+	else if (status == STATUS_OK)
+		print_text(&answer, &subject, &prediction);
+	free(subject.vector);
+	answer_close(&answer);
+	return status == STATUS_OK ? EXIT_OK : answer_failed(line.program, &err);
+}

@@ -1,0 +1,178 @@
+/* marquee recommend: the movies that somebody would like best. */
+#include "common/base/flags.h"
+#include "common/base/memory.h"
+#include "inference/actual.h"
+#include "inference/recommend.h"
+#include "launcher/answer.h"
+#include "launcher/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TOP_DEFAULT 10
+#define TOP_MAX	    1e9
+
+struct arguments {
+	const char *model;
+	struct who who;
+	uint64_t top;
+	const char *genre;
+	const char *exclude_seen;
+	bool include_untrained;
+	bool json;
+};
+
+/* Turns arguments into the library's options; *ret_seen is owned by the caller. */
+static enum status make_options(const struct answer *answer, const struct arguments *arguments,
+	const struct subject *subject, struct recommend_options *ret, uint8_t **ret_seen,
+	struct error *err)
+{
+	const struct catalog *catalog = &answer->directory.catalog;
+	const struct data_options strict = {0};
+	enum status status = STATUS_OK;
+	ret->genre = GENRE_ANY;
+	ret->include_untrained = arguments->include_untrained;
+	if (arguments->genre)
+		status = lookup_genre(catalog, arguments->genre, &ret->genre, err);
+	if (status != STATUS_OK || !arguments->exclude_seen)
+		return status;
+	status = memory_zalloc(ret_seen, catalog->movie_count, 1, "seen movies", err);
+	if (status == STATUS_OK)
+		status = actual_seen(
+			catalog, subject->user, arguments->exclude_seen, &strict, *ret_seen, err);
+	ret->seen = *ret_seen;
+	return status;
+}
+
+static enum status print_json(const struct answer *answer, const struct subject *subject,
+	const struct top_k *top, struct error *err)
+{
+	json_t *object = json_object(), *ranking = json_array();
+	subject_add_json(answer, subject, object);
+	for (size_t i = 0; i < top->count; i++) {
+		const struct scored *entry = &top->entries[i];
+		json_t *movie = ranked_to_json(&answer->directory.catalog, top, i);
+		json_object_set_new(movie, "stars", json_real(stars_of(entry->score)));
+		json_object_set_new(movie, "score", json_real((double)entry->score));
+		json_object_set_new(movie, "unknown_movie",
+			json_boolean(scorer_movie_is_unknown(answer->scorer, entry->item)));
+		json_array_append_new(ranking, movie);
+	}
+	json_object_set_new(object, "recommendations", ranking);
+	return json_print(object, err);
+}
+
+static enum status run(const struct arguments *arguments, struct error *err)
+{
+	struct answer answer = {0};
+	struct subject subject = {0};
+	struct recommend_options options = {0};
+	struct top_k top = {0};
+	uint8_t *seen = NULL;
+	enum status status = answer_open(&answer, arguments->model, err);
+	if (status == STATUS_OK)
+		status = subject_find(&answer, &arguments->who, &subject, err);
+	if (status == STATUS_OK)
+		status = make_options(&answer, arguments, &subject, &options, &seen, err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	const uint32_t movies = answer.directory.catalog.movie_count;
+	status = top_k_init(&top, arguments->top < movies ? arguments->top : movies, err);
+	if (status == STATUS_OK)
+		status = recommend(answer.scorer, subject.vector, &options, &top, err);
+	if (status == STATUS_OK && arguments->json) {
+		status = print_json(&answer, &subject, &top, err);
+	} else if (status == STATUS_OK) {
+		subject_print(&answer, &subject);
+		status = ranking_print(&answer.directory.catalog, &top, "stars", stars_of, err);
+	}
+cleanup:
+	top_k_fini(&top);
+	free(seen);
+	free(subject.vector);
+	answer_close(&answer);
+	return status;
+}
+
+int cmd_recommend(int argc, char **argv)
+{
+	struct arguments arguments = {.top = TOP_DEFAULT};
+	const struct flag flags[] = {
+		{.name = "model",
+			.kind = FLAG_STRING,
+			.target = &arguments.model,
+			.value_name = "DIR",
+			.help = "a model directory, from marquee export",
+			.required = true},
+		{.name = "user",
+			.kind = FLAG_U64,
+			.target = &arguments.who.user_id,
+			.value_name = "ID",
+			.help = "a user of the training data",
+			.given = &arguments.who.has_user},
+		{.name = "age",
+			.kind = FLAG_U64,
+			.target = &arguments.who.age_years,
+			.value_name = "YEARS",
+			.help = "or somebody new, by age,",
+			.max = 200,
+			.given = &arguments.who.has_age},
+		{.name = "gender",
+			.kind = FLAG_CHOICE,
+			.target = &arguments.who.gender,
+			.value_name = "M|F",
+			.help = "gender",
+			.choices = "M|F"},
+		{.name = "occupation",
+			.kind = FLAG_STRING,
+			.target = &arguments.who.occupation,
+			.value_name = "J",
+			.help = "and occupation, by number or name"},
+		{.name = "top",
+			.kind = FLAG_U64,
+			.target = &arguments.top,
+			.value_name = "K",
+			.help = "movies to name (default 10)",
+			.min = 1,
+			.max = TOP_MAX},
+		{.name = "genre",
+			.kind = FLAG_STRING,
+			.target = &arguments.genre,
+			.value_name = "G",
+			.help = "only movies of this genre"},
+		{.name = "exclude-seen",
+			.kind = FLAG_STRING,
+			.target = &arguments.exclude_seen,
+			.value_name = "FILE",
+			.help = "leave out what --user rated in this ratings file"},
+		{.name = "include-untrained",
+			.kind = FLAG_BOOL,
+			.target = &arguments.include_untrained,
+			.help = "also movies that training never met"},
+		{.name = "json",
+			.kind = FLAG_BOOL,
+			.target = &arguments.json,
+			.help = "print the result as JSON, in full precision"},
+	};
+	const struct flag_group group = {
+		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
+	const struct command_line line = {
+		.program = "marquee recommend",
+		.summary = "Names the movies with the highest predicted stars, by exact search. "
+			   "Movies "
+			   "that no\ntraining rating was about are left out: their rows are still "
+			   "random. Ties go to the\nsmaller id.",
+		.groups = &group,
+		.group_count = 1,
+	};
+	struct error err = {0};
+	enum status status = flags_parse(&line, argc, argv, NULL, &err);
+	if (status == STATUS_OK)
+		status = who_check(&arguments.who, &err);
+	if (status == STATUS_OK && arguments.exclude_seen && !arguments.who.has_user)
+		status = error_set(&err, STATUS_INVALID_ARGUMENT, "--exclude-seen needs --user");
+	if (status != STATUS_OK)
+		return flags_exit(line.program, status, &err);
+	status = run(&arguments, &err);
+	return status == STATUS_OK ? EXIT_OK : answer_failed(line.program, &err);
+}

@@ -1,0 +1,104 @@
+/* marquee similar: the movies most like one. */
+#include "common/base/flags.h"
+#include "inference/recommend.h"
+#include "launcher/answer.h"
+#include "launcher/commands.h"
+
+#include <stdio.h>
+
+#define TOP_DEFAULT 10
+#define TOP_MAX	    1e9
+
+static double as_it_is(float score)
+{
+	return (double)score;
+}
+
+static enum status print_json(
+	const struct catalog *catalog, uint32_t movie, const struct top_k *top, struct error *err)
+{
+	json_t *object = json_object(), *ranking = json_array();
+	movie_add_json(catalog, movie, "movie", object);
+	for (size_t i = 0; i < top->count; i++) {
+		json_t *entry = ranked_to_json(catalog, top, i);
+		json_object_set_new(entry, "similarity", json_real((double)top->entries[i].score));
+		json_array_append_new(ranking, entry);
+	}
+	json_object_set_new(object, "similar", ranking);
+	return json_print(object, err);
+}
+
+static enum status print_text(
+	const struct catalog *catalog, uint32_t movie, const struct top_k *top, struct error *err)
+{
+	char genres[GENRES_TEXT_SIZE];
+	genres_format(catalog, movie, genres);
+	printf("like %s, %s\n", catalog_title(catalog, movie), genres);
+	return ranking_print(catalog, top, "cosine", as_it_is, err);
+}
+
+int cmd_similar(int argc, char **argv)
+{
+	const char *model = NULL;
+	uint64_t movie_id = 0, count = TOP_DEFAULT;
+	bool json = false, include_untrained = false;
+	const struct flag flags[] = {
+		{.name = "model",
+			.kind = FLAG_STRING,
+			.target = &model,
+			.value_name = "DIR",
+			.help = "a model directory, from marquee export",
+			.required = true},
+		{.name = "movie",
+			.kind = FLAG_U64,
+			.target = &movie_id,
+			.value_name = "ID",
+			.help = "a movie of the training data",
+			.required = true},
+		{.name = "top",
+			.kind = FLAG_U64,
+			.target = &count,
+			.value_name = "K",
+			.help = "movies to name (default 10)",
+			.min = 1,
+			.max = TOP_MAX},
+		{.name = "include-untrained",
+			.kind = FLAG_BOOL,
+			.target = &include_untrained,
+			.help = "also movies that training never met"},
+		{.name = "json",
+			.kind = FLAG_BOOL,
+			.target = &json,
+			.help = "print the result as JSON, in full precision"},
+	};
+	const struct flag_group group = {
+		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
+	const struct command_line line = {
+		.program = "marquee similar",
+		.summary = "Names the movies whose vectors have the largest cosine with a movie's.",
+		.groups = &group,
+		.group_count = 1,
+	};
+	struct error err = {0};
+	struct answer answer = {0};
+	struct top_k top = {0};
+	uint32_t movie;
+	enum status status = flags_parse(&line, argc, argv, NULL, &err);
+	if (status != STATUS_OK)
+		return flags_exit(line.program, status, &err);
+	status = answer_open(&answer, model, &err);
+	const struct catalog *catalog = &answer.directory.catalog;
+	if (status == STATUS_OK)
+		status = lookup_movie(catalog, movie_id, &movie, &err);
+	if (status == STATUS_OK)
+		status = top_k_init(
+			&top, count < catalog->movie_count ? count : catalog->movie_count, &err);
+	if (status == STATUS_OK)
+		status = similar(answer.scorer, movie, include_untrained, &top, &err);
+	if (status == STATUS_OK)
+		status = json ? print_json(catalog, movie, &top, &err)
+			      : print_text(catalog, movie, &top, &err);
+	top_k_fini(&top);
+	answer_close(&answer);
+	return status == STATUS_OK ? EXIT_OK : answer_failed(line.program, &err);
+}
