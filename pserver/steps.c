@@ -218,7 +218,11 @@ void ps_collect_expired(
 	}
 }
 
-/* A repeat has come: the earlier attempt of the call is answered, to nobody. */
+/*
+ * A repeat has come and takes the place of the attempt before. Usually nobody listens for that one
+ * any more; but when the two overtook each other it is the one the caller waits for, and
+ * UNAVAILABLE makes it ask again.
+ */
 static void replace_attempt(
 	struct job *job, const struct step_call *repeat, struct step_call **list)
 {
@@ -227,7 +231,8 @@ static void replace_attempt(
 	for (struct step_call **at = &job->calls; *at; at = &(*at)->next) {
 		if ((*at)->worker != repeat->worker || (*at)->sequence != repeat->sequence)
 			continue;
-		error_set(&(*at)->failure, STATUS_ABORTED, "a repeat of the call took its place");
+		error_set(
+			&(*at)->failure, STATUS_UNAVAILABLE, "a repeat of the call took its place");
 		take_out(at, list);
 		return;
 	}

@@ -2,6 +2,7 @@
 
 #include "tests/support/suite.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,16 +14,22 @@ struct ps_job ps_job_defaults(void)
 		.name = "job", .workers = 1, .lanes = 8, .seed = 7, .optimizer = "sgd"};
 }
 
-void ps_client_open(struct ps_client *client, const char *url, const char *job, uint32_t worker,
-	uint64_t incarnation)
+void ps_client_open_impatient(struct ps_client *client, const char *url, const char *job,
+	uint32_t worker, uint64_t incarnation, uint32_t attempt_ms)
 {
 	struct error err;
 	struct rpc_channel_options options = {
-		.job = job, .worker = worker, .incarnation = incarnation};
+		.job = job, .worker = worker, .incarnation = incarnation, .attempt_ms = attempt_ms};
 	*client = (struct ps_client){.worker = worker};
 	snprintf(client->job, sizeof(client->job), "%s", job);
 	assert_ok(rpc_channel_open(&client->channel, url, &options, &err), &err);
 	assert_ok(rpc_call_new(&client->call, client->channel, &err), &err);
+}
+
+void ps_client_open(struct ps_client *client, const char *url, const char *job, uint32_t worker,
+	uint64_t incarnation)
+{
+	ps_client_open_impatient(client, url, job, worker, incarnation, 0);
 }
 
 void ps_client_close(struct ps_client *client)
@@ -188,6 +195,21 @@ enum status ps_client_finish(struct ps_client *client, float *rows, uint32_t n, 
 		memcpy(rows, reply.raw.data, reply.raw.size);
 	}
 	return status;
+}
+
+const Marquee__Ps__V1__StatsReply *ps_client_stats(struct ps_client *client)
+{
+	struct error err;
+	struct rpc_reply reply;
+	Marquee__Ps__V1__StatsRequest request = MARQUEE__PS__V1__STATS_REQUEST__INIT;
+	assert_ok(ps_client_call(client, "Stats", &request.base, QUICK_MS, &reply, &err), &err);
+	return (const void *)reply.body;
+}
+
+void ps_client_wait_for_parked(struct ps_client *client, uint32_t count)
+{
+	while (ps_client_stats(client)->parked_calls < count)
+		sched_yield();
 }
 
 void ps_client_digest(struct ps_client *client, char text[33])

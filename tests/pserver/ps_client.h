@@ -36,6 +36,9 @@ struct ps_job ps_job_defaults(void);
 
 void ps_client_open(struct ps_client *client, const char *url, const char *job, uint32_t worker,
 	uint64_t incarnation);
+/* The same with calls that are repeated when nothing came for attempt_ms. */
+void ps_client_open_impatient(struct ps_client *client, const char *url, const char *job,
+	uint32_t worker, uint64_t incarnation, uint32_t attempt_ms);
 void ps_client_close(struct ps_client *client);
 
 /* Any request without raw data, blocking; the reply is borrowed until the next call. */
@@ -58,6 +61,11 @@ void ps_client_start_push_pull(struct ps_client *client, uint64_t step, uint32_t
 
 /* Waits. rows (may be NULL) gets what came, [n, PS_CLIENT_DIM]. */
 enum status ps_client_finish(struct ps_client *client, float *rows, uint32_t n, struct error *err);
+
+/* The server's statistics; borrowed until the client's next call. */
+const Marquee__Ps__V1__StatsReply *ps_client_stats(struct ps_client *client);
+/* Asks for statistics until so many calls are parked. */
+void ps_client_wait_for_parked(struct ps_client *client, uint32_t count);
 
 /* 32 hex digits of the server's tables. */
 void ps_client_digest(struct ps_client *client, char text[33]);

@@ -1,6 +1,7 @@
 /* What one or several workers see of a server: tables, modes, waiting, membership. */
 #include "pserver/service.h"
 
+#include "pserver/placement.h"
 #include "tests/pserver/ps_client.h"
 #include "tests/support/suite.h"
 
@@ -116,10 +117,166 @@ START_TEST(a_call_that_waits_too_long_names_the_missing_workers)
 }
 END_TEST
 
+START_TEST(a_pull_of_a_later_step_waits_for_the_steps_before_it)
+{
+	struct error err;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_client pusher, reader;
+	struct ps_job job = ps_job_defaults();
+	join(&pusher, server, &job, 0);
+	ps_client_open(&reader, ps_server_url(server), job.name, 0, 1);
+	const uint64_t id = 3;
+	const float value = 0.5f;
+	float before[DIM], after[DIM];
+	ps_client_start_pull(&pusher, 0, &id, 1, WAIT_MS);
+	assert_ok(ps_client_finish(&pusher, before, 1, &err), &err);
+	ps_client_start_pull(&reader, 1, &id, 1, WAIT_MS);
+	ps_client_wait_for_parked(&pusher, 1);
+	ps_client_start_push(&pusher, 0, 0, &id, &value, 1, WAIT_MS);
+	assert_ok(ps_client_finish(&pusher, NULL, 1, &err), &err);
+	assert_ok(ps_client_finish(&reader, after, 1, &err), &err);
+	ck_assert_float_eq(after[0], before[0] - value);
+	ps_client_close(&reader);
+	ps_client_close(&pusher);
+	ps_server_close(server);
+}
+END_TEST
+
+START_TEST(a_worker_that_left_is_waited_for_no_more)
+{
+	struct error err;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_client clients[2];
+	struct ps_job job = ps_job_defaults();
+	job.workers = 2;
+	join(&clients[0], server, &job, 0);
+	join(&clients[1], server, &job, 1);
+	const uint64_t id = 1;
+	const float value = 1;
+	ps_client_start_push_pull(&clients[0], 0, 0, &id, &value, 1, WAIT_MS);
+	ps_client_leave(&clients[1]);
+	assert_ok(ps_client_finish(&clients[0], NULL, 1, &err), &err);
+	ps_client_close(&clients[1]);
+	ps_client_close(&clients[0]);
+	ps_server_close(server);
+}
+END_TEST
+
+START_TEST(ssp_holds_the_fast_worker_and_lets_it_go_when_the_slow_one_moves)
+{
+	struct error err;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_client fast, slow;
+	struct ps_job job = ps_job_defaults();
+	job.workers = 2;
+	job.mode = MARQUEE__PS__V1__MODE__SSP;
+	job.staleness = 2;
+	join(&fast, server, &job, 0);
+	join(&slow, server, &job, 1);
+	const uint64_t id = 1;
+	const float value = 1;
+	for (uint64_t step = 0; step < 2; step++) {
+		ps_client_start_push_pull(&fast, step, 0, &id, &value, 1, WAIT_MS);
+		assert_ok(ps_client_finish(&fast, NULL, 1, &err), &err);
+	}
+	/* Step 3 is three ahead of the slow worker's step 0. */
+	ps_client_start_push_pull(&fast, 2, 0, &id, &value, 1, SHORT_MS);
+	assert_fails(ps_client_finish(&fast, NULL, 1, &err), STATUS_DEADLINE_EXCEEDED, &err,
+		"step 3: waiting for worker 1, at step 0 with a staleness of 2");
+	ps_client_start_pull(&fast, 3, &id, 1, WAIT_MS);
+	ps_client_wait_for_parked(&slow, 1);
+	ps_client_start_push(&slow, 0, 4, &id, &value, 1, WAIT_MS);
+	assert_ok(ps_client_finish(&slow, NULL, 1, &err), &err);
+	assert_ok(ps_client_finish(&fast, NULL, 1, &err), &err);
+	/* And a slow worker that leaves holds nobody. */
+	ps_client_start_pull(&fast, 4, &id, 1, WAIT_MS);
+	ps_client_wait_for_parked(&slow, 1);
+	ps_client_leave(&slow);
+	assert_ok(ps_client_finish(&fast, NULL, 1, &err), &err);
+	ps_client_close(&fast);
+	ps_client_close(&slow);
+	ps_server_close(server);
+}
+END_TEST
+
+START_TEST(async_waits_for_nobody)
+{
+	struct error err;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_client client;
+	struct ps_job job = ps_job_defaults();
+	job.workers = 5;
+	job.mode = MARQUEE__PS__V1__MODE__ASYNC;
+	join(&client, server, &job, 2);
+	const uint64_t id = 1;
+	const float value = 1;
+	for (uint64_t step = 0; step < 50; step++) {
+		ps_client_start_push_pull(&client, step, 3, &id, &value, 1, WAIT_MS);
+		assert_ok(ps_client_finish(&client, NULL, 1, &err), &err);
+	}
+	ps_client_close(&client);
+	ps_server_close(server);
+}
+END_TEST
+
+START_TEST(two_servers_live_in_one_process_and_refuse_each_others_ids)
+{
+	struct error err;
+	struct ps_client clients[2];
+	struct ps_server *servers[2];
+	struct ps_job job = ps_job_defaults();
+	for (uint32_t i = 0; i < 2; i++) {
+		struct ps_server_options options = {
+			.listen_url = "tcp://127.0.0.1:0", .shard_index = i, .shard_count = 2};
+		assert_ok(ps_server_open(&servers[i], &options, &err), &err);
+		join(&clients[i], servers[i], &job, 0);
+	}
+	for (uint64_t id = 0; id < 20; id++) {
+		uint32_t owner = shard_of(virtual_shard_of(id), 2);
+		ps_client_start_pull(&clients[owner], 0, &id, 1, WAIT_MS);
+		assert_ok(ps_client_finish(&clients[owner], NULL, 1, &err), &err);
+		ps_client_start_pull(&clients[!owner], 0, &id, 1, WAIT_MS);
+		assert_fails(ps_client_finish(&clients[!owner], NULL, 1, &err),
+			STATUS_INVALID_ARGUMENT, &err, "belongs to server");
+		const float value = 1;
+		ps_client_start_push(&clients[!owner], 0, 0, &id, &value, 1, WAIT_MS);
+		assert_fails(ps_client_finish(&clients[!owner], NULL, 1, &err),
+			STATUS_INVALID_ARGUMENT, &err, "belongs to server");
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		ps_client_close(&clients[i]);
+		ps_server_close(servers[i]);
+	}
+}
+END_TEST
+
+START_TEST(a_server_that_closes_ends_its_parked_calls)
+{
+	struct error err;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_client client, watcher;
+	struct ps_job job = ps_job_defaults();
+	join(&client, server, &job, 0);
+	ps_client_open(&watcher, ps_server_url(server), "", 0, 0);
+	const uint64_t id = 1;
+	ps_client_start_pull(&client, 5, &id, 1, 3 * SHORT_MS);
+	ps_client_wait_for_parked(&watcher, 1);
+	ps_server_close(server);
+	assert_fails(ps_client_finish(&client, NULL, 1, &err), STATUS_UNAVAILABLE, &err, "Pull");
+	ps_client_close(&watcher);
+	ps_client_close(&client);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const cases[] = {a_push_changes_the_rows_and_a_pull_shows_them,
 		three_workers_see_the_same_rows_in_every_step,
-		a_call_that_waits_too_long_names_the_missing_workers, NULL};
+		a_call_that_waits_too_long_names_the_missing_workers,
+		a_pull_of_a_later_step_waits_for_the_steps_before_it,
+		a_worker_that_left_is_waited_for_no_more,
+		ssp_holds_the_fast_worker_and_lets_it_go_when_the_slow_one_moves,
+		async_waits_for_nobody, two_servers_live_in_one_process_and_refuse_each_others_ids,
+		a_server_that_closes_ends_its_parked_calls, NULL};
 	return run_cases("service", cases);
 }
