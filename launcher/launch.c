@@ -235,7 +235,8 @@ static void on_end(struct launch *launch, struct process *process)
 		return;
 	}
 	process_end_text(process, how);
-	error_set(&err, STATUS_ABORTED, "%s failed first: it %s after %.1f s", process->name, how,
+	error_set(&err, STATUS_ABORTED,
+		"%s failed first: it %s after %.1f s; the others were ended", process->name, how,
 		clock_seconds_since(launch->options->clock, launch->start_ns));
 	fail(launch, &err);
 }
