@@ -13,6 +13,7 @@
 #include "pserver/store.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,8 +154,10 @@ static enum status run_case(struct bench *bench, enum optimizer_kind kind, struc
 	const size_t batches[] = {64, 512, 4096, 65536};
 	double pull[4], apply[4];
 	uint64_t thread_max = 0;
-	const uint64_t before = resident_bytes();
+	/* What the case before leaves in the heap is not this one's. */
 	store_reset(bench->store, 1);
+	malloc_trim(0);
+	const uint64_t before = resident_bytes();
 	enum status status = store_create_table(bench->store, &spec, &bench->table, err);
 	if (status == STATUS_OK)
 		status = fill(bench, &histogram, &thread_max, err);
