@@ -1,5 +1,6 @@
 #include "tests/common/model/fusion_reference.h"
 
+#include "common/base/memory.h"
 #include "common/base/random.h"
 #include "tests/support/suite.h"
 
@@ -111,7 +112,7 @@ double reference_score(const struct reference *reference, const struct user_enti
 	size_t n = layer(in, row_of(reference, USER, user->id), reference, USER_FC);
 	n += layer(in + n, row_of(reference, GENDER, user->gender), reference, GENDER_FC);
 	n += layer(in + n, row_of(reference, AGE, user->age), reference, AGE_FC);
-	n += layer(
+	(void)layer(
 		in + n, row_of(reference, OCCUPATION, user->occupation), reference, OCCUPATION_FC);
 	(void)layer(x, in, reference, USER_COMBINED);
 
@@ -147,8 +148,9 @@ double reference_loss(const struct reference *reference, const struct model_batc
 static void *own(struct fixture *fixture, size_t count, size_t size)
 {
 	ck_assert_uint_lt(fixture->owned_count, 16);
-	void *memory = calloc(count ? count : 1, size);
-	ck_assert_ptr_nonnull(memory);
+	struct error err;
+	void *memory;
+	assert_ok(memory_zalloc(&memory, count, size, "fixture", &err), &err);
 	fixture->owned[fixture->owned_count++] = memory;
 	return memory;
 }
