@@ -1,0 +1,146 @@
+/* tls+tcp, with certificates that openssl makes for the test; skipped where it is not installed. */
+#include "common/base/file.h"
+#include "tests/common/rpc/echo_service.h"
+#include "tests/support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAIT_MS	 10000u
+#define SHORT_MS 500u
+
+static char directory[] = "rpc_tls_test.XXXXXX";
+
+struct identity {
+	char cert[64], key[64];
+};
+
+static struct identity server_identity, client_identity, stranger;
+
+/* A self-signed certificate, its own authority. False when there is no openssl. */
+static bool make_identity(struct identity *ret, const char *name)
+{
+	char command[512];
+	snprintf(ret->cert, sizeof(ret->cert), "%s/%s.cert", directory, name);
+	snprintf(ret->key, sizeof(ret->key), "%s/%s.key", directory, name);
+	snprintf(command, sizeof(command),
+		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+		"-days 2 -subj /CN=127.0.0.1 -keyout %s -out %s 2>/dev/null",
+		ret->key, ret->cert);
+	return system(command) == 0;
+}
+
+static struct echo_service echo;
+
+static struct rpc_server *open_tls(const char *ca)
+{
+	struct rpc_tls tls = {server_identity.cert, server_identity.key, ca};
+	struct rpc_server_options options = {.url = "tls+tcp://127.0.0.1:0", .tls = &tls};
+	echo_init(&echo);
+	return echo_open(&echo, &options);
+}
+
+static void close_tls(struct rpc_server *server)
+{
+	echo_stop(&echo);
+	rpc_server_close(server);
+	echo_fini(&echo);
+}
+
+static enum status try_to_connect(
+	struct rpc_server *server, const struct rpc_tls *tls, struct error *err)
+{
+	struct rpc_channel *channel;
+	struct rpc_channel_options options = {.tls = tls, .connect_ms = SHORT_MS};
+	enum status status = rpc_channel_open(&channel, rpc_server_url(server), &options, err);
+	if (status == STATUS_OK)
+		rpc_channel_close(channel);
+	return status;
+}
+
+START_TEST(calls_go_through_tls)
+{
+	struct error err;
+	struct rpc_server *server = open_tls(NULL);
+	struct rpc_tls tls = {.ca_file = server_identity.cert};
+	struct rpc_channel_options options = {.tls = &tls, .connect_ms = WAIT_MS};
+	struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
+	struct rpc_call *call;
+	assert_ok(rpc_call_new(&call, channel, &err), &err);
+	static unsigned char bytes[300000];
+	memset(bytes, 0x3c, sizeof(bytes));
+	Marquee__Ps__V1__PullRequest body;
+	struct rpc_reply reply;
+	struct rpc_request request = echo_request(&body, bytes, sizeof(bytes), WAIT_MS);
+	assert_ok(rpc_call_blocking(call, &request, &reply, &err), &err);
+	ck_assert_uint_eq(reply.raw.size, sizeof(bytes));
+	ck_assert_mem_eq(reply.raw.data, bytes, sizeof(bytes));
+	rpc_call_free(call);
+	rpc_channel_close(channel);
+	close_tls(server);
+}
+END_TEST
+
+START_TEST(a_server_with_another_certificate_is_not_trusted)
+{
+	struct error err;
+	struct rpc_server *server = open_tls(NULL);
+	struct rpc_tls tls = {.ca_file = stranger.cert};
+	assert_fails(
+		try_to_connect(server, &tls, &err), STATUS_UNAVAILABLE, &err, "no server answered");
+	close_tls(server);
+}
+END_TEST
+
+START_TEST(mutual_tls_admits_only_the_authoritys_clients)
+{
+	struct error err;
+	struct rpc_server *server = open_tls(client_identity.cert);
+	struct rpc_tls known = {client_identity.cert, client_identity.key, server_identity.cert};
+	struct rpc_tls unknown = {stranger.cert, stranger.key, server_identity.cert};
+	struct rpc_tls nobody = {.ca_file = server_identity.cert};
+	assert_ok(try_to_connect(server, &known, &err), &err);
+	ck_assert_int_eq(try_to_connect(server, &unknown, &err), STATUS_UNAVAILABLE);
+	ck_assert_int_eq(try_to_connect(server, &nobody, &err), STATUS_UNAVAILABLE);
+	close_tls(server);
+}
+END_TEST
+
+START_TEST(what_is_missing_or_no_pem_is_named)
+{
+	struct error err;
+	struct rpc_server *server;
+	struct rpc_tls tls = {0};
+	struct rpc_server_options options = {.url = "tls+tcp://127.0.0.1:0", .tls = &tls};
+	assert_fails(rpc_server_open(&server, &options, NULL, 0, &err), STATUS_INVALID_ARGUMENT,
+		&err, "needs a certificate and its key");
+	tls = (struct rpc_tls){.cert_file = server_identity.key, .key_file = server_identity.key};
+	assert_fails(rpc_server_open(&server, &options, NULL, 0, &err), STATUS_INVALID_ARGUMENT,
+		&err, "not a PEM certificate");
+	tls = (struct rpc_tls){.cert_file = "/nowhere/cert.pem", .key_file = server_identity.key};
+	assert_fails(rpc_server_open(&server, &options, NULL, 0, &err), STATUS_NOT_FOUND, &err,
+		"/nowhere/cert.pem");
+	struct rpc_channel *channel;
+	struct rpc_channel_options channel_options = {0};
+	assert_fails(rpc_channel_open(&channel, "tls+tcp://127.0.0.1:1", &channel_options, &err),
+		STATUS_INVALID_ARGUMENT, &err, "--tls-ca");
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const cases[] = {calls_go_through_tls,
+		a_server_with_another_certificate_is_not_trusted,
+		mutual_tls_admits_only_the_authoritys_clients, what_is_missing_or_no_pem_is_named,
+		NULL};
+	struct error err;
+	int result = TEST_SKIPPED;
+	if (mkdtemp(directory) && make_identity(&server_identity, "server") &&
+		make_identity(&client_identity, "client") && make_identity(&stranger, "stranger"))
+		result = run_cases("rpc_tls", cases);
+	else
+		printf("skipped: there is no openssl program to make certificates with\n");
+	(void)!directory_remove(directory, &err);
+	return result;
+}
