@@ -101,8 +101,8 @@ static enum status open_out(struct export *export, const char *out, struct error
 static enum status open_shards(struct export *export, struct error *err)
 {
 	const struct manifest *manifest = &export->from.manifest;
-	enum status status = memory_zalloc(
-		&export->shards, manifest->file_count, sizeof(*export->shards), "shards", err);
+	enum status status = memory_zalloc(&export->shards, manifest->file_count,
+		sizeof(struct shard_reader *), "shards", err);
 	for (size_t i = 0; status == STATUS_OK && i < manifest->file_count; i++) {
 		char path[PATH_SIZE];
 		if (!checkpoint_is_shard(manifest->files[i].name))

@@ -36,7 +36,7 @@ static enum status side_open(
 	const struct manifest *manifest = &checkpoint->manifest;
 	char path[PATH_SIZE];
 	enum status status = memory_zalloc(
-		&side->shards, manifest->file_count, sizeof(*side->shards), "shards", err);
+		&side->shards, manifest->file_count, sizeof(struct shard_reader *), "shards", err);
 	for (size_t i = 0; status == STATUS_OK && i < manifest->file_count; i++) {
 		const char *name = manifest->files[i].name;
 		status = path_join(path, checkpoint->path, name, err);
