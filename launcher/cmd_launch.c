@@ -91,14 +91,37 @@ static void find_beside_us(char path[PATH_SIZE], const char *name)
 	snprintf(path, PATH_SIZE, "%s", name); /* execvp looks along PATH */
 }
 
+/*
+ * MPICH's mpirun: in the first directory on PATH that has one, "mpirun.mpich" before "mpirun",
+ * which on Debian may be another MPI's.
+ */
+static void find_mpirun(char path[PATH_SIZE])
+{
+	static const char *const names[] = {"mpirun.mpich", "mpirun"};
+	const char *directory = getenv("PATH");
+	while (directory && *directory) {
+		int length = (int)strcspn(directory, ":");
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+			int used =
+				snprintf(path, PATH_SIZE, "%.*s/%s", length, directory, names[i]);
+			if (used > 0 && (size_t)used < PATH_SIZE && access(path, X_OK) == 0)
+				return;
+		}
+		directory += length;
+		directory += *directory == ':';
+	}
+	snprintf(path, PATH_SIZE, "mpirun");
+}
+
 static enum status run(
 	const struct options *options, const struct arguments *arguments, struct error *err)
 {
-	char pserver[PATH_SIZE], worker[PATH_SIZE];
+	char pserver[PATH_SIZE], worker[PATH_SIZE], mpirun[PATH_SIZE];
 	find_beside_us(pserver, "pserver");
 	find_beside_us(worker, "worker");
+	find_mpirun(mpirun);
 	const struct launch_programs programs = {
-		.pserver = pserver, .worker = worker, .mpirun = "mpirun"};
+		.pserver = pserver, .worker = worker, .mpirun = mpirun};
 	const struct launch_options launch = {
 		.workers = (uint32_t)options->workers,
 		.servers = (uint32_t)options->servers,
