@@ -104,6 +104,7 @@ static enum status dial(struct rpc_channel *channel, const struct rpc_tls *tls, 
 	return STATUS_OK;
 }
 
+/* Waits for an answer, and learns how long a message the server takes. */
 static enum status check_health(struct rpc_channel *channel, uint32_t connect_ms, struct error *err)
 {
 	struct rpc_call *call;
@@ -119,6 +120,13 @@ static enum status check_health(struct rpc_channel *channel, uint32_t connect_ms
 	};
 	struct rpc_reply reply;
 	status = rpc_call_blocking(call, &request, &reply, err);
+	if (status == STATUS_OK) {
+		const Marquee__Health__V1__CheckReply *health =
+			(const Marquee__Health__V1__CheckReply *)reply.body;
+		if (health->max_message_bytes > 0 &&
+			health->max_message_bytes < channel->max_message_bytes)
+			channel->max_message_bytes = (size_t)health->max_message_bytes;
+	}
 	rpc_call_free(call);
 	return status;
 }

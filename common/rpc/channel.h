@@ -53,7 +53,8 @@ struct rpc_channel_options {
 	uint64_t incarnation;
 	uint32_t connect_ms; /* how long open waits for a server to answer; 0: the default */
 	uint32_t attempt_ms; /* a call is repeated when nothing came for so long; 0: the default */
-	size_t max_message_bytes;  /* either way; 0: RPC_MESSAGE_BYTES_DEFAULT */
+	size_t max_message_bytes;  /* 0: RPC_MESSAGE_BYTES_DEFAULT; sent: also what the server takes
+				    */
 	const struct clock *clock; /* NULL: the real one; not copied */
 	const struct rpc_tls *tls; /* for tls+tcp URLs; used during open only */
 };

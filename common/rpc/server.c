@@ -24,6 +24,7 @@ static void answer_check(Marquee__Health__V1__Health_Service *service,
 	reply.frame_version = RPC_FRAME_VERSION;
 	reply.n_services = server->service_count;
 	reply.services = names;
+	reply.max_message_bytes = server->max_message_bytes;
 	closure(&reply, closure_data);
 }
 

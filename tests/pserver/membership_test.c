@@ -231,6 +231,35 @@ START_TEST(a_newer_generation_starts_the_job_afresh)
 }
 END_TEST
 
+START_TEST(a_worker_that_gives_up_ends_the_job_for_its_peers)
+{
+	struct error err;
+	struct ps_job job = ps_job_defaults(), next = ps_job_defaults();
+	job.workers = 2;
+	next.name = "next";
+	open_server(NULL);
+	open_client(&client, "job", 0, 1);
+	open_client(&other, "job", 1, 1);
+	assert_ok(ps_client_join(&client, &job, &err), &err);
+	assert_ok(ps_client_join(&other, &job, &err), &err);
+	const uint64_t id = 1;
+	const float value = 1;
+	ps_client_start_push(&client, 0, 0, &id, &value, 1, WAIT_MS);
+	ps_client_wait_for_parked(&other, 1);
+	Marquee__Ps__V1__LeaveRequest request = MARQUEE__PS__V1__LEAVE_REQUEST__INIT;
+	request.failed = true;
+	assert_ok(ps_client_call(&other, "Leave", &request.base, WAIT_MS, NULL, &err), &err);
+	assert_fails(
+		ps_client_finish(&client, NULL, 1, &err), STATUS_ABORTED, &err, "worker 1 gave up");
+	ps_client_close(&other);
+	open_client(&other, "next", 0, 1);
+	assert_ok(ps_client_join(&other, &next, &err), &err);
+	ps_client_close(&client);
+	ps_client_close(&other);
+	ps_server_close(server);
+}
+END_TEST
+
 START_TEST(a_job_without_sense_is_refused)
 {
 	struct error err;
@@ -263,6 +292,8 @@ int main(void)
 		a_job_that_was_silent_for_long_makes_room, parked_calls_end_by_the_servers_clock,
 		workers_of_one_job_must_agree, a_worker_that_did_not_join_is_refused,
 		a_newer_incarnation_takes_the_place_of_an_older_one,
-		a_newer_generation_starts_the_job_afresh, a_job_without_sense_is_refused, NULL};
+		a_newer_generation_starts_the_job_afresh,
+		a_worker_that_gives_up_ends_the_job_for_its_peers, a_job_without_sense_is_refused,
+		NULL};
 	return run_cases("membership", cases);
 }

@@ -20,15 +20,20 @@ static struct echo_service echo;
 static struct rpc_server *server;
 static nng_socket peer;
 
+static void open_peer(void)
+{
+	ck_assert_int_eq(nng_req0_open(&peer), 0);
+	ck_assert_int_eq(nng_socket_set_ms(peer, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE), 0);
+	ck_assert_int_eq(nng_socket_set_ms(peer, NNG_OPT_RECVTIMEO, ANSWER_MS), 0);
+	ck_assert_int_eq(nng_dial(peer, rpc_server_url(server), NULL, 0), 0);
+}
+
 static void open_all(void)
 {
 	struct rpc_server_options options = {.url = "tcp://127.0.0.1:0"};
 	echo_init(&echo);
 	server = echo_open(&echo, &options);
-	ck_assert_int_eq(nng_req0_open(&peer), 0);
-	ck_assert_int_eq(nng_socket_set_ms(peer, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE), 0);
-	ck_assert_int_eq(nng_socket_set_ms(peer, NNG_OPT_RECVTIMEO, ANSWER_MS), 0);
-	ck_assert_int_eq(nng_dial(peer, rpc_server_url(server), NULL, 0), 0);
+	open_peer();
 }
 
 static void close_all(void)
@@ -148,6 +153,19 @@ START_TEST(an_empty_message_is_answered)
 }
 END_TEST
 
+START_TEST(a_message_that_is_too_long_is_refused_where_the_transport_lets_it_pass)
+{
+	static unsigned char bytes[1 << 16];
+	struct rpc_server_options options = {
+		.url = "inproc://too-long", .max_message_bytes = 1 << 15};
+	echo_init(&echo);
+	server = echo_open(&echo, &options);
+	open_peer();
+	ck_assert_int_eq(exchange(bytes, sizeof(bytes), NULL, 0), STATUS_RESOURCE_EXHAUSTED);
+	close_all();
+}
+END_TEST
+
 START_TEST(truncated_and_mutated_requests_are_answered_every_time)
 {
 	uint64_t seed = clock_now_ns(clock_real());
@@ -178,6 +196,7 @@ int main(void)
 		a_request_without_a_deadline_is_refused,
 		names_of_any_length_are_unimplemented_and_quoted_in_part,
 		an_empty_message_is_answered,
+		a_message_that_is_too_long_is_refused_where_the_transport_lets_it_pass,
 		truncated_and_mutated_requests_are_answered_every_time, NULL};
 	return run_cases("rpc_hostile", cases);
 }
