@@ -11,7 +11,7 @@
 
 /* A wait tests this often at full speed, then yields this often, then sleeps between tests. */
 #define TESTS_BEFORE_YIELD  50
-#define YIELDS_BEFORE_SLEEP 2000
+#define YIELDS_BEFORE_SLEEP 100
 #define SLEEP_NS	    50000
 
 #define TAG_TREE 1
