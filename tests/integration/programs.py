@@ -47,6 +47,20 @@ def mpirun(workers, *arguments, **options):
     return run("mpirun", "-n", workers, program("worker"), *arguments, **options)
 
 
+def processes_with(*arguments):
+    """The ids of the processes whose command lines have all of these arguments, the first as the program."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/cmdline") as file:
+                line = file.read().split("\0")
+        except OSError:
+            continue
+        if line[0] == arguments[0] and set(arguments) <= set(line):
+            found.append(int(name))
+    return sorted(found)
+
+
 class Line:
     """A process whose output is read line by line, each line with a deadline."""
 

@@ -5,7 +5,7 @@ import signal
 import socket
 import unittest
 
-from programs import ProgramTest, marquee, mpirun, program, run
+from programs import ProgramTest, marquee, mpirun, processes_with, program, run
 
 EPOCH = ("--epochs", 1, "--seed", 4)
 
@@ -59,6 +59,8 @@ class SameBits(ProgramTest):
         mpirun(2, "--data", self.data, "--epochs", 1, "--max-steps", 15, *checkpoints, "--resume", "--servers",
                urls).digest()
         self.same(marquee("train", "--data", self.data, "--epochs", 1, *checkpoints, "--resume"))
+        inspected = marquee("checkpoint", "inspect", self.path("checkpoints"))
+        self.assertIn(self.expected, inspected.out)
 
     def test_launch(self):
         self.same(marquee("launch", "--workers", 2, "--servers", 2, "--data", self.data, *EPOCH))
@@ -142,9 +144,7 @@ class ClearEnds(ProgramTest):
     def test_killed_worker_ends_the_job(self):
         job = self.start("mpirun", "-n", 3, program("worker"), "--data", self.data, "--epochs", 100000, "--deadline", 3)
         job.wait_for(r"epoch 1/")
-        workers = run("pgrep", "-s", job.process.pid, "-x", "worker").out.split() or \
-            run("pgrep", "-f", f"worker --data {self.data} --epochs 100000").out.split()
-        os.kill(int(workers[-1]), signal.SIGKILL)
+        os.kill(processes_with(program("worker"), self.data)[-1], signal.SIGKILL)
         self.assertNotEqual(job.finish(60), 0)
 
     def test_checkpoint_of_another_format(self):
