@@ -11,115 +11,10 @@
  * it.
  */
 #include "pserver/service_internal.h"
+#include "pserver/step_request.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define PULL_TABLES_MAX 1024u
-
-/* ---- reading requests ---------------------------------------------------------------------- */
-
-/*
- * Adds one table's ids to the sums. They never exceed the bytes that are there, so that the sums
- * cannot overflow.
- */
-static enum status count_ids(const struct job *job, uint32_t table, uint32_t count,
-	uint64_t raw_bytes, uint64_t *ids, uint64_t *floats, struct error *err)
-{
-	if (table >= job->spec.table_count)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"there is no table %u, the job has %u", table, job->spec.table_count);
-	*ids += count;
-	if (*ids > raw_bytes / sizeof(uint64_t))
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"table %u: %u ids, more than %llu bytes of raw data hold", table, count,
-			(unsigned long long)raw_bytes);
-	*floats += (uint64_t)count * job->spec.tables[table].dim;
-	return STATUS_OK;
-}
-
-/* Bytes of a push's raw part. Checks tables and slots; ids are the aggregate's business. */
-static enum status measure_push(const struct job *job, uint32_t worker,
-	const Marquee__Ps__V1__PushRequest *push, uint64_t raw_bytes, uint64_t *ret_ids,
-	uint64_t *ret_bytes, struct error *err)
-{
-	struct lane_span block = lane_block(job->spec.lanes, worker, job->spec.workers);
-	if (push->n_segments > (size_t)job->spec.table_count * block.count)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"push: %zu segments, but worker %u has %u lanes and there are %u tables",
-			push->n_segments, worker, block.count, job->spec.table_count);
-	uint64_t ids = 0, floats = 0;
-	for (size_t i = 0; i < push->n_segments; i++) {
-		const Marquee__Ps__V1__Segment *segment = push->segments[i];
-		if (segment->slot < block.first || segment->slot - block.first >= block.count)
-			return error_set(err, STATUS_INVALID_ARGUMENT,
-				"push: lane %u is not worker %u's", segment->slot, worker);
-		enum status status = count_ids(
-			job, segment->table, segment->count, raw_bytes, &ids, &floats, err);
-		if (status != STATUS_OK)
-			return error_wrap(err, status, "push");
-	}
-	*ret_ids = ids;
-	*ret_bytes = ids * sizeof(uint64_t) + floats * sizeof(float);
-	return STATUS_OK;
-}
-
-static enum status measure_pull(const struct job *job, const Marquee__Ps__V1__PullRequest *pull,
-	uint64_t raw_bytes, uint64_t *ret_bytes, uint64_t *ret_reply_bytes, struct error *err)
-{
-	if (pull->n_tables > PULL_TABLES_MAX)
-		return error_set(err, STATUS_INVALID_ARGUMENT, "pull: %zu tables; at most %u",
-			pull->n_tables, PULL_TABLES_MAX);
-	uint64_t ids = 0, floats = 0;
-	for (size_t i = 0; i < pull->n_tables; i++) {
-		const Marquee__Ps__V1__TableIds *table = pull->tables[i];
-		enum status status =
-			count_ids(job, table->table, table->count, raw_bytes, &ids, &floats, err);
-		if (status != STATUS_OK)
-			return error_wrap(err, status, "pull");
-	}
-	*ret_bytes = ids * sizeof(uint64_t);
-	*ret_reply_bytes = floats * sizeof(float);
-	return STATUS_OK;
-}
-
-/* A request whose lengths have been compared with the bytes that are there. */
-struct step_request {
-	const Marquee__Ps__V1__PushRequest *push; /* NULL: none */
-	const unsigned char *push_ids;
-	const unsigned char *push_gradients;
-	const Marquee__Ps__V1__PullRequest *pull; /* NULL: none */
-	const unsigned char *pull_ids;
-	size_t reply_bytes; /* of the pull's rows */
-};
-
-static enum status measure(const struct ps_server *server, const struct job *job,
-	const struct rpc_server_call *call, struct step_request *request, struct error *err)
-{
-	uint64_t ids = 0, push_bytes = 0, pull_bytes = 0, reply_bytes = 0;
-	enum status status = STATUS_OK;
-	struct rpc_bytes raw = rpc_server_call_raw(call);
-	if (request->push)
-		status = measure_push(job, rpc_server_call_caller(call)->worker, request->push,
-			raw.size, &ids, &push_bytes, err);
-	if (status == STATUS_OK && request->pull)
-		status = measure_pull(job, request->pull, raw.size, &pull_bytes, &reply_bytes, err);
-	if (status != STATUS_OK)
-		return status;
-	if (push_bytes > raw.size || pull_bytes != raw.size - push_bytes)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"the counts need %llu bytes of raw data, there are %zu",
-			(unsigned long long)(push_bytes + pull_bytes), raw.size);
-	if (reply_bytes > server->max_message_bytes)
-		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
-			"pull: the rows take %llu bytes, a message at most %zu: pull fewer",
-			(unsigned long long)reply_bytes, server->max_message_bytes);
-	request->push_ids = raw.data;
-	request->push_gradients = raw.data + ids * sizeof(uint64_t);
-	request->pull_ids = raw.data + push_bytes;
-	request->reply_bytes = (size_t)reply_bytes;
-	return STATUS_OK;
-}
 
 /* ---- the lists ----------------------------------------------------------------------------- */
 
@@ -450,7 +345,9 @@ static enum status new_step_call(struct step_call **ret, const struct ps_server 
 	const struct job *job, struct rpc_server_call *call, struct step_request *request,
 	struct error *err)
 {
-	enum status status = measure(server, job, call, request, err);
+	enum status status =
+		step_request_measure(request, job, rpc_server_call_caller(call)->worker,
+			rpc_server_call_raw(call), server->max_message_bytes, err);
 	if (status != STATUS_OK)
 		return status;
 	struct step_call *step = calloc(1, sizeof(*step));
