@@ -6,8 +6,8 @@
 static enum status load_chunk(struct trainer *trainer, struct lane *lane,
 	struct lane_outcome *outcome, uint64_t begin, struct error *err)
 {
-	(void)trainer, (void)outcome;
-	return lane_load_test(lane, begin, TEST_CHUNK, err);
+	(void)outcome;
+	return lane_load_test(lane, trainer->turn, begin, TEST_CHUNK, err);
 }
 
 static enum status score_chunk(struct trainer *trainer, struct lane *lane,
@@ -15,26 +15,18 @@ static enum status score_chunk(struct trainer *trainer, struct lane *lane,
 {
 	(void)begin;
 	float scores[TEST_CHUNK];
+	const struct lane_batch *batch = &lane->batches[trainer->turn];
 	struct model_rows rows[MODEL_TABLES_MAX];
 	trainer_lane_rows(trainer, &trainer->spans[trainer->turn], lane, rows);
 	enum status status =
-		model_score(lane->workspace, trainer->dense.weights, rows, scores, err);
-	for (uint32_t i = 0; i < lane->batch.example_count && status == STATUS_OK; i++) {
+		model_score(batch->workspace, trainer->dense.weights, rows, scores, err);
+	for (uint32_t i = 0; i < batch->examples.example_count && status == STATUS_OK; i++) {
 		/* Labels are 2 * stars - 5: an error in stars is half of one in labels. */
-		double error = 0.5 * ((double)scores[i] - (double)lane->labels[i]);
+		double error = 0.5 * ((double)scores[i] - (double)batch->labels[i]);
 		outcome->squared_error += error * error;
 		outcome->absolute_error += fabs(error);
 	}
 	return status;
-}
-
-static enum status pull_chunk(struct trainer *trainer, struct spans *spans, struct error *err)
-{
-	struct params_step step = {.has_pull = true,
-		.pull_step = trainer->step,
-		.pulls = spans->pulls,
-		.pull_count = spans->count * spans->table_count};
-	return trainer->params->operations->exchange(trainer->params, &step, err);
 }
 
 /* Sums one member of the outcomes over all lanes of all workers. */
@@ -66,9 +58,7 @@ enum status trainer_evaluate(
 	for (uint64_t begin = 0; begin < longest && status == STATUS_OK; begin += TEST_CHUNK) {
 		status = trainer_each_lane(trainer, load_chunk, begin, err);
 		if (status == STATUS_OK)
-			status = trainer_collect(trainer, spans, err);
-		if (status == STATUS_OK)
-			status = pull_chunk(trainer, spans, err);
+			status = trainer_pull(trainer, spans, err);
 		if (status == STATUS_OK)
 			status = trainer_each_lane(trainer, score_chunk, begin, err);
 	}

@@ -5,6 +5,43 @@
 
 #include <stdlib.h>
 
+static void batch_fini(struct lane_batch *batch)
+{
+	model_workspace_free(batch->workspace);
+	free(batch->labels);
+	free(batch->example_movie);
+	free(batch->example_user);
+	free(batch->movies);
+	free(batch->users);
+	id_set_fini(&batch->movie_set);
+	id_set_fini(&batch->user_set);
+}
+
+static enum status batch_init(
+	struct lane_batch *batch, const struct model *model, uint32_t capacity, struct error *err)
+{
+	static const char what[] = "lane batch";
+	batch->capacity = capacity;
+	enum status status = id_set_init(&batch->user_set, capacity, err);
+	if (status == STATUS_OK)
+		status = id_set_init(&batch->movie_set, capacity, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&batch->users, capacity, sizeof(*batch->users), what, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&batch->movies, capacity, sizeof(*batch->movies), what, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(
+			&batch->example_user, capacity, sizeof(*batch->example_user), what, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(
+			&batch->example_movie, capacity, sizeof(*batch->example_movie), what, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&batch->labels, capacity, sizeof(*batch->labels), what, err);
+	if (status == STATUS_OK)
+		status = model_workspace_new(&batch->workspace, model, err);
+	return status;
+}
+
 enum status lane_init(struct lane *lane, uint32_t index, const struct lane_options *options,
 	const struct dataset *dataset, const struct model *model, uint32_t capacity,
 	struct error *err)
@@ -16,31 +53,11 @@ enum status lane_init(struct lane *lane, uint32_t index, const struct lane_optio
 		.train = dataset->train[index],
 		.test = dataset->test[index],
 		.epoch = UINT64_MAX,
-		.capacity = capacity,
 	};
-	enum status status = id_set_init(&lane->user_set, capacity, err);
-	if (status == STATUS_OK)
-		status = id_set_init(&lane->movie_set, capacity, err);
-	if (status == STATUS_OK)
-		status = memory_alloc(
-			&lane->order, lane->train.count, sizeof(*lane->order), "lane order", err);
-	if (status == STATUS_OK)
-		status = memory_alloc(
-			&lane->users, capacity, sizeof(*lane->users), "lane batch", err);
-	if (status == STATUS_OK)
-		status = memory_alloc(
-			&lane->movies, capacity, sizeof(*lane->movies), "lane batch", err);
-	if (status == STATUS_OK)
-		status = memory_alloc(&lane->example_user, capacity, sizeof(*lane->example_user),
-			"lane batch", err);
-	if (status == STATUS_OK)
-		status = memory_alloc(&lane->example_movie, capacity, sizeof(*lane->example_movie),
-			"lane batch", err);
-	if (status == STATUS_OK)
-		status = memory_alloc(
-			&lane->labels, capacity, sizeof(*lane->labels), "lane batch", err);
-	if (status == STATUS_OK)
-		status = model_workspace_new(&lane->workspace, model, err);
+	enum status status = memory_alloc(
+		&lane->order, lane->train.count, sizeof(*lane->order), "lane order", err);
+	for (int i = 0; i < 2 && status == STATUS_OK; i++)
+		status = batch_init(&lane->batches[i], model, capacity, err);
 	if (status != STATUS_OK) {
 		lane_fini(lane);
 		return error_wrap(err, status, "lane %u", index);
@@ -50,15 +67,9 @@ enum status lane_init(struct lane *lane, uint32_t index, const struct lane_optio
 
 void lane_fini(struct lane *lane)
 {
-	model_workspace_free(lane->workspace);
-	free(lane->labels);
-	free(lane->example_movie);
-	free(lane->example_user);
-	free(lane->movies);
-	free(lane->users);
+	batch_fini(&lane->batches[0]);
+	batch_fini(&lane->batches[1]);
 	free(lane->order);
-	id_set_fini(&lane->movie_set);
-	id_set_fini(&lane->user_set);
 	*lane = (struct lane){0};
 }
 
@@ -77,14 +88,13 @@ static void set_order(struct lane *lane, uint64_t epoch)
 	lane->epoch = epoch;
 }
 
-static enum status add_user(
-	struct lane *lane, uint32_t index, bool unknown, uint32_t *ret, struct error *err)
+static enum status add_user(struct lane_batch *batch, const struct catalog *catalog, uint32_t index,
+	bool unknown, uint32_t *ret, struct error *err)
 {
-	uint32_t known = lane->user_set.count;
-	enum status status = id_set_add(&lane->user_set, (uint64_t)index * 2 + unknown, ret, err);
-	if (status == STATUS_OK && lane->user_set.count > known) {
-		const struct catalog *catalog = lane->catalog;
-		lane->users[*ret] = (struct user_entity){
+	uint32_t known = batch->user_set.count;
+	enum status status = id_set_add(&batch->user_set, (uint64_t)index * 2 + unknown, ret, err);
+	if (status == STATUS_OK && batch->user_set.count > known) {
+		batch->users[*ret] = (struct user_entity){
 			.id = unknown ? UNKNOWN_ID : catalog->user_ids[index],
 			.gender = catalog->genders[index],
 			.age = catalog->ages[index],
@@ -94,15 +104,14 @@ static enum status add_user(
 	return status;
 }
 
-static enum status add_movie(
-	struct lane *lane, uint32_t index, bool unknown, uint32_t *ret, struct error *err)
+static enum status add_movie(struct lane_batch *batch, const struct catalog *catalog,
+	uint32_t index, bool unknown, uint32_t *ret, struct error *err)
 {
-	uint32_t known = lane->movie_set.count;
-	enum status status = id_set_add(&lane->movie_set, (uint64_t)index * 2 + unknown, ret, err);
-	if (status == STATUS_OK && lane->movie_set.count > known) {
-		const struct catalog *catalog = lane->catalog;
+	uint32_t known = batch->movie_set.count;
+	enum status status = id_set_add(&batch->movie_set, (uint64_t)index * 2 + unknown, ret, err);
+	if (status == STATUS_OK && batch->movie_set.count > known) {
 		uint32_t genre = catalog->genre_offsets[index], word = catalog->word_offsets[index];
-		lane->movies[*ret] = (struct movie_entity){
+		batch->movies[*ret] = (struct movie_entity){
 			.id = unknown ? UNKNOWN_ID : catalog->movie_ids[index],
 			.genres = catalog->genre_values + genre,
 			.genre_count = catalog->genre_offsets[index + 1] - genre,
@@ -113,59 +122,61 @@ static enum status add_movie(
 	return status;
 }
 
-static void begin_batch(struct lane *lane)
+static void begin_batch(struct lane_batch *batch)
 {
-	id_set_clear(&lane->user_set);
-	id_set_clear(&lane->movie_set);
-	lane->batch.example_count = 0;
+	id_set_clear(&batch->user_set);
+	id_set_clear(&batch->movie_set);
+	batch->examples.example_count = 0;
 }
 
-static enum status add_example(struct lane *lane, const struct rating *rating, bool unknown_user,
-	bool unknown_movie, struct error *err)
+static enum status add_example(struct lane_batch *batch, const struct catalog *catalog,
+	const struct rating *rating, bool unknown_user, bool unknown_movie, struct error *err)
 {
-	uint32_t at = lane->batch.example_count++;
-	lane->labels[at] = label_of_stars(rating->stars);
+	uint32_t at = batch->examples.example_count++;
+	batch->labels[at] = label_of_stars(rating->stars);
 	enum status status =
-		add_user(lane, rating->user, unknown_user, &lane->example_user[at], err);
+		add_user(batch, catalog, rating->user, unknown_user, &batch->example_user[at], err);
 	if (status == STATUS_OK)
-		status = add_movie(
-			lane, rating->movie, unknown_movie, &lane->example_movie[at], err);
+		status = add_movie(batch, catalog, rating->movie, unknown_movie,
+			&batch->example_movie[at], err);
 	return status;
 }
 
-static enum status finish_batch(struct lane *lane, float scale, struct error *err)
+static enum status finish_batch(struct lane_batch *batch, float scale, struct error *err)
 {
-	lane->batch = (struct model_batch){
-		.user_count = lane->user_set.count,
-		.users = lane->users,
-		.movie_count = lane->movie_set.count,
-		.movies = lane->movies,
-		.example_count = lane->batch.example_count,
-		.example_user = lane->example_user,
-		.example_movie = lane->example_movie,
-		.labels = lane->labels,
+	batch->examples = (struct model_batch){
+		.user_count = batch->user_set.count,
+		.users = batch->users,
+		.movie_count = batch->movie_set.count,
+		.movies = batch->movies,
+		.example_count = batch->examples.example_count,
+		.example_user = batch->example_user,
+		.example_movie = batch->example_movie,
+		.labels = batch->labels,
 		.scale = scale,
 	};
-	return model_plan(lane->workspace, &lane->batch, err);
+	return model_plan(batch->workspace, &batch->examples, err);
 }
 
-/* How many of [begin, begin + count) the shard has, at most the lane's capacity. */
-static uint32_t available(const struct lane *lane, uint64_t shard, uint64_t begin, uint32_t count)
+/* How many of [begin, begin + count) the shard has, at most the batch's capacity. */
+static uint32_t available(
+	const struct lane_batch *batch, uint64_t shard, uint64_t begin, uint32_t count)
 {
 	uint64_t left = begin < shard ? shard - begin : 0;
-	uint32_t most = count < lane->capacity ? count : lane->capacity;
+	uint32_t most = count < batch->capacity ? count : batch->capacity;
 	return left < most ? (uint32_t)left : most;
 }
 
-enum status lane_load_train(struct lane *lane, uint64_t epoch, uint64_t begin, uint32_t count,
-	float scale, struct error *err)
+enum status lane_load_train(struct lane *lane, uint32_t turn, uint64_t epoch, uint64_t begin,
+	uint32_t count, float scale, struct error *err)
 {
+	struct lane_batch *batch = &lane->batches[turn];
 	if (lane->epoch != epoch)
 		set_order(lane, epoch);
-	begin_batch(lane);
+	begin_batch(batch);
 	const uint64_t stream = random_substream(random_stream("unknown"), epoch);
 	const double rate = lane->options.unknown_rate;
-	uint32_t n = available(lane, lane->train.count, begin, count);
+	uint32_t n = available(batch, lane->train.count, begin, count);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t position = lane->order[begin + i];
 		bool unknown_user = false, unknown_movie = false;
@@ -176,23 +187,25 @@ enum status lane_load_train(struct lane *lane, uint64_t epoch, uint64_t begin, u
 			unknown_user = random_unit_double(words[0]) < rate;
 			unknown_movie = random_unit_double(words[1]) < rate;
 		}
-		enum status status = add_example(
-			lane, &lane->train.examples[position], unknown_user, unknown_movie, err);
+		enum status status = add_example(batch, lane->catalog,
+			&lane->train.examples[position], unknown_user, unknown_movie, err);
 		if (status != STATUS_OK)
 			return status;
 	}
-	return finish_batch(lane, scale, err);
+	return finish_batch(batch, scale, err);
 }
 
-enum status lane_load_test(struct lane *lane, uint64_t begin, uint32_t count, struct error *err)
+enum status lane_load_test(
+	struct lane *lane, uint32_t turn, uint64_t begin, uint32_t count, struct error *err)
 {
-	begin_batch(lane);
-	uint32_t n = available(lane, lane->test.count, begin, count);
+	struct lane_batch *batch = &lane->batches[turn];
+	begin_batch(batch);
+	uint32_t n = available(batch, lane->test.count, begin, count);
 	for (uint32_t i = 0; i < n; i++) {
-		enum status status =
-			add_example(lane, &lane->test.examples[begin + i], false, false, err);
+		enum status status = add_example(
+			batch, lane->catalog, &lane->test.examples[begin + i], false, false, err);
 		if (status != STATUS_OK)
 			return status;
 	}
-	return finish_batch(lane, 0.0f, err);
+	return finish_batch(batch, 0.0f, err);
 }

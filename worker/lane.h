@@ -25,6 +25,18 @@ struct lane_options {
 	bool shuffle;
 };
 
+/* Examples as the model takes them, their plan, and what the model makes of them. */
+struct lane_batch {
+	struct id_set user_set, movie_set;	/* keys: catalog index * 2 + is unknown */
+	struct user_entity *users;		/* [capacity] */
+	struct movie_entity *movies;		/* [capacity] */
+	uint32_t *example_user, *example_movie; /* [capacity] */
+	float *labels;				/* [capacity] */
+	uint32_t capacity;
+	struct model_batch examples;
+	struct model_workspace *workspace; /* owned */
+};
+
 struct lane {
 	/* immutable after init */
 	uint32_t index;
@@ -37,16 +49,7 @@ struct lane {
 	uint32_t *order; /* [train.count] */
 	uint64_t epoch;	 /* of `order`; UINT64_MAX: none yet */
 
-	/* the examples at hand, as the model takes them */
-	struct id_set user_set, movie_set;	/* keys: catalog index * 2 + is unknown */
-	struct user_entity *users;		/* [capacity] */
-	struct movie_entity *movies;		/* [capacity] */
-	uint32_t *example_user, *example_movie; /* [capacity] */
-	float *labels;				/* [capacity] */
-	uint32_t capacity;
-	struct model_batch batch;
-
-	struct model_workspace *workspace; /* owned */
+	struct lane_batch batches[2]; /* take turns: one is trained while the next is loaded */
 };
 
 /* `capacity`: the most examples one batch may have. Copies the options, borrows the catalog. */
@@ -59,12 +62,12 @@ void lane_fini(struct lane *lane);
  * The examples [begin, begin + count) of the epoch's order (cut at the shard's end), and the
  * model's plan for them. scale: see struct model_batch.
  */
-MUST_CHECK enum status lane_load_train(struct lane *lane, uint64_t epoch, uint64_t begin,
-	uint32_t count, float scale, struct error *err);
+MUST_CHECK enum status lane_load_train(struct lane *lane, uint32_t turn, uint64_t epoch,
+	uint64_t begin, uint32_t count, float scale, struct error *err);
 
 /* The held-out examples [begin, begin + count), in file order, nobody unknown. */
 MUST_CHECK enum status lane_load_test(
-	struct lane *lane, uint64_t begin, uint32_t count, struct error *err);
+	struct lane *lane, uint32_t turn, uint64_t begin, uint32_t count, struct error *err);
 
 /* The model's label of a rating in stars, and back: label = 2 * stars - 5. */
 static inline float label_of_stars(float stars)

@@ -7,7 +7,7 @@
  * A step is one exchange: the gradients of the step that was computed, and the rows of the next
  * one. With remote servers it is one message per server and step.
  *
- * Threads: owner-thread only.
+ * Threads: owner-thread only, exchange_table apart.
  */
 #ifndef MARQUEE_WORKER_PARAMS_H
 #define MARQUEE_WORKER_PARAMS_H
@@ -65,6 +65,13 @@ typedef enum status params_sink(void *context, uint32_t table, const uint64_t *i
 struct params_operations {
 	enum status (*exchange)(
 		struct params *params, const struct params_step *step, struct error *err);
+	/*
+	 * The same for one table, push and pull of which either may be NULL, from any thread, other
+	 * tables at the same time. NULL where tables are not here: the exchange is then one for all
+	 * of them.
+	 */
+	enum status (*exchange_table)(struct params *params, const struct params_push *push,
+		uint64_t push_step, const struct params_pull *pull, struct error *err);
 	/* Every created record of a table, from every server, in no promised order. */
 	enum status (*snapshot)(struct params *params, uint32_t table, params_sink *sink,
 		void *context, struct error *err);

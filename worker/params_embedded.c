@@ -1,7 +1,7 @@
 #include "worker/params.h"
 
 #include "common/base/memory.h"
-#include "pserver/aggregate.h"
+#include "pserver/store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,6 @@
 struct embedded {
 	struct params params; /* first: the interface */
 	struct store *store;
-	struct aggregate *aggregate;
 };
 
 static struct embedded *embedded_of(struct params *params)
@@ -17,27 +16,29 @@ static struct embedded *embedded_of(struct params *params)
 	return (struct embedded *)params;
 }
 
+static enum status exchange_table(struct params *params, const struct params_push *push,
+	uint64_t push_step, const struct params_pull *pull, struct error *err)
+{
+	struct store *store = embedded_of(params)->store;
+	enum status status = STATUS_OK;
+	if (push)
+		status = store_apply(store, push->table, push->ids, push->count, push->gradients,
+			push_step + 1, err);
+	if (pull && status == STATUS_OK)
+		status = store_pull(store, pull->table, pull->ids, pull->count, pull->rows, err);
+	return status;
+}
+
+/* The only worker owns all lanes, which are one span: there is one push a table, and it is the sum.
+ */
 static enum status exchange(
 	struct params *params, const struct params_step *step, struct error *err)
 {
-	struct embedded *embedded = embedded_of(params);
 	enum status status = STATUS_OK;
-	if (step->has_push) {
-		for (uint32_t i = 0; i < step->push_count && status == STATUS_OK; i++) {
-			const struct params_push *push = &step->pushes[i];
-			status = aggregate_add(embedded->aggregate, push->table, push->slot,
-				push->ids, push->count, push->gradients, err);
-		}
-		if (status == STATUS_OK)
-			status = aggregate_apply(embedded->aggregate, step->push_step + 1, err);
-	}
-	if (step->has_pull) {
-		for (uint32_t i = 0; i < step->pull_count && status == STATUS_OK; i++) {
-			const struct params_pull *pull = &step->pulls[i];
-			status = store_pull(embedded->store, pull->table, pull->ids, pull->count,
-				pull->rows, err);
-		}
-	}
+	for (uint32_t i = 0; step->has_push && i < step->push_count && status == STATUS_OK; i++)
+		status = exchange_table(params, &step->pushes[i], step->push_step, NULL, err);
+	for (uint32_t i = 0; step->has_pull && i < step->pull_count && status == STATUS_OK; i++)
+		status = exchange_table(params, NULL, 0, &step->pulls[i], err);
 	return status;
 }
 
@@ -88,7 +89,6 @@ static enum status leave(struct params *params, bool failed, struct error *err)
 static void embedded_free(struct params *params)
 {
 	struct embedded *embedded = embedded_of(params);
-	aggregate_free(embedded->aggregate);
 	store_free(embedded->store);
 	free(embedded);
 }
@@ -106,6 +106,7 @@ enum status params_embedded_new(struct params **ret, uint64_t seed, const struct
 {
 	static const struct params_operations operations = {
 		.exchange = exchange,
+		.exchange_table = exchange_table,
 		.snapshot = snapshot,
 		.count = count_rows,
 		.restore = restore,
@@ -122,8 +123,6 @@ enum status params_embedded_new(struct params **ret, uint64_t seed, const struct
 	struct store_options options = {.seed = seed, .shard_count = 1};
 	if (status == STATUS_OK)
 		status = store_new(&embedded->store, &options, err);
-	if (status == STATUS_OK)
-		status = aggregate_new(&embedded->aggregate, embedded->store, err);
 	for (uint32_t t = 0; t < table_count && status == STATUS_OK; t++) {
 		uint32_t number;
 		status = store_create_table(embedded->store, &tables[t], &number, err);

@@ -1,7 +1,6 @@
 #include "worker/spans.h"
 
 #include "common/base/memory.h"
-#include "worker/team.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +19,13 @@ static enum status span_init(
 	return status;
 }
 
-enum status spans_init(struct spans *spans, const struct model *model, uint32_t lanes,
-	struct lane_span block, struct error *err)
+enum status spans_init(struct spans *spans, uint32_t turn, const struct model *model,
+	uint32_t lanes, struct lane_span block, struct error *err)
 {
 	struct lane_span cuts[LANES_MAX];
 	uint32_t count = lane_spans(lanes, block, cuts);
 	uint32_t tables = model_table_count(model);
-	*spans = (struct spans){.table_count = tables};
+	*spans = (struct spans){.turn = turn, .table_count = tables};
 	enum status status =
 		memory_zalloc(&spans->spans, count, sizeof(*spans->spans), "spans", err);
 	for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
@@ -88,14 +87,15 @@ static enum status grow_rows(struct span_table *table, struct error *err)
 }
 
 /* Numbers the ids of all lanes, and counts the contributions to each in starts[i + 1]. */
-static enum status number_ids(struct span_table *table, uint32_t table_number,
+static enum status number_ids(struct span_table *table, uint32_t table_number, uint32_t turn,
 	const struct lane *lanes, uint32_t lane_count, struct error *err)
 {
 	uint32_t total = 0;
 	id_set_clear(&table->ids);
 	for (uint32_t l = 0; l < lane_count; l++) {
 		uint32_t count;
-		const uint64_t *ids = model_plan_ids(lanes[l].workspace, table_number, &count);
+		const uint64_t *ids =
+			model_plan_ids(lanes[l].batches[turn].workspace, table_number, &count);
 		table->index_starts[l] = total;
 		enum status status = memory_grow(&table->index, &table->index_capacity,
 			(size_t)total + count, sizeof(*table->index), "row index", err);
@@ -136,6 +136,22 @@ static enum status group_entries(struct span_table *table, uint32_t lane_count, 
 	return STATUS_OK;
 }
 
+static void make_requests(struct spans *spans, uint32_t span_number, uint32_t table_number)
+{
+	const struct span *span = &spans->spans[span_number];
+	const struct span_table *table = &span->tables[table_number];
+	uint32_t at = table_number * spans->count + span_number;
+	spans->pulls[at] = (struct params_pull){.table = table_number,
+		.count = table->ids.count,
+		.ids = table->ids.ids,
+		.rows = table->rows};
+	spans->pushes[at] = (struct params_push){.table = table_number,
+		.slot = span->lanes.first,
+		.count = table->ids.count,
+		.ids = table->ids.ids,
+		.gradients = table->gradients};
+}
+
 enum status spans_collect(
 	struct spans *spans, const struct lane *lanes, uint32_t table, struct error *err)
 {
@@ -143,36 +159,17 @@ enum status spans_collect(
 	for (uint32_t s = 0; s < spans->count; s++) {
 		const struct lane_span *block = &spans->spans[s].lanes;
 		struct span_table *at = &spans->spans[s].tables[table];
-		enum status status =
-			number_ids(at, table, lanes + (block->first - first), block->count, err);
+		enum status status = number_ids(
+			at, table, spans->turn, lanes + (block->first - first), block->count, err);
 		if (status == STATUS_OK)
 			status = group_entries(at, block->count, err);
 		if (status == STATUS_OK)
 			status = grow_rows(at, err);
 		if (status != STATUS_OK)
 			return status;
+		make_requests(spans, s, table);
 	}
 	return STATUS_OK;
-}
-
-void spans_requests(struct spans *spans)
-{
-	for (uint32_t s = 0; s < spans->count; s++) {
-		const struct span *span = &spans->spans[s];
-		for (uint32_t t = 0; t < spans->table_count; t++) {
-			const struct span_table *table = &span->tables[t];
-			uint32_t at = s * spans->table_count + t;
-			spans->pulls[at] = (struct params_pull){.table = t,
-				.count = table->ids.count,
-				.ids = table->ids.ids,
-				.rows = table->rows};
-			spans->pushes[at] = (struct params_push){.table = t,
-				.slot = span->lanes.first,
-				.count = table->ids.count,
-				.ids = table->ids.ids,
-				.gradients = table->gradients};
-		}
-	}
 }
 
 static const struct span *span_of_lane(
@@ -200,42 +197,32 @@ void spans_lane_rows(const struct spans *spans, uint32_t lane, struct model_rows
 	}
 }
 
-static void merge_table(struct span_table *table, uint32_t table_number, const struct lane *lanes,
-	uint32_t lane_count, uint64_t begin, uint64_t end)
+static void merge_span(
+	const struct span *span, uint32_t table_number, uint32_t turn, const struct lane *lanes)
 {
-	const float *lane_gradients[LANES_MAX];
-	for (uint32_t l = 0; l < lane_count; l++)
-		lane_gradients[l] = model_table_gradient(lanes[l].workspace, table_number);
+	const struct span_table *table = &span->tables[table_number];
+	const float *lane_gradients[LANES_MAX], *arrays[LANES_MAX];
+	uint8_t slots[LANES_MAX];
+	for (uint32_t l = 0; l < span->lanes.count; l++)
+		lane_gradients[l] =
+			model_table_gradient(lanes[l].batches[turn].workspace, table_number);
 	const size_t dim = table->dim;
-	const float *slots[LANES_MAX] = {NULL};
-	for (uint64_t i = begin; i < end; i++) {
-		const struct span_entry *entry = table->entries + table->starts[i];
-		const struct span_entry *stop = table->entries + table->starts[i + 1];
-		float *out = table->gradients + i * dim;
-		if (stop - entry == 1) {
-			memcpy(out, lane_gradients[entry->lane] + entry->position * dim,
-				dim * sizeof(*out));
-			continue;
+	for (uint32_t i = 0; i < table->ids.count; i++) {
+		const struct span_entry *entries = table->entries + table->starts[i];
+		uint32_t count = table->starts[i + 1] - table->starts[i];
+		for (uint32_t e = 0; e < count; e++) {
+			arrays[e] = lane_gradients[entries[e].lane] + entries[e].position * dim;
+			slots[e] = (uint8_t)entries[e].lane;
 		}
-		for (const struct span_entry *e = entry; e < stop; e++)
-			slots[e->lane] = lane_gradients[e->lane] + e->position * dim;
-		lane_tree_sum(out, slots, lane_count, dim);
-		for (const struct span_entry *e = entry; e < stop; e++)
-			slots[e->lane] = NULL;
+		lane_tree_sum_sparse(table->gradients + i * dim, arrays, slots, count, dim);
 	}
 }
 
-void spans_merge(struct spans *spans, const struct lane *lanes, uint32_t part, uint32_t parts)
+void spans_merge(struct spans *spans, const struct lane *lanes, uint32_t table)
 {
 	uint32_t first = spans->spans[0].lanes.first;
 	for (uint32_t s = 0; s < spans->count; s++) {
-		const struct lane_span *block = &spans->spans[s].lanes;
-		for (uint32_t t = 0; t < spans->table_count; t++) {
-			struct span_table *table = &spans->spans[s].tables[t];
-			uint64_t begin, end;
-			team_share(table->ids.count, part, parts, &begin, &end);
-			merge_table(
-				table, t, lanes + (block->first - first), block->count, begin, end);
-		}
+		const struct span *span = &spans->spans[s];
+		merge_span(span, table, spans->turn, lanes + (span->lanes.first - first));
 	}
 }

@@ -5,13 +5,13 @@
  * A worker whose lanes form one subtree (any power of two) has one span. The sum over a span is the
  * sum of that subtree, so the servers can go on with it whoever computed it.
  *
- * Life of one step: spans_collect (the lanes' plans are made) -> exchange fills rows -> the lanes
- * train with spans_lane_rows -> spans_merge (gradients into the spans) -> exchange pushes them. Two
- * struct spans take turns, so that the rows of the next step can be asked for with the gradients of
- * this one.
+ * Two struct spans take turns as the lanes' batches do, so that the rows of the next step can be
+ * asked for together with the gradients of this one. For each table of a step: spans_collect (the
+ * lanes have loaded) - the exchange fills rows - the lanes train with spans_lane_rows - spans_merge
+ * sums their gradients - the exchange takes them away.
  *
- * Threads: collect and merge are split by (table, share) and may run side by side as said below;
- * everything else is owner-thread only.
+ * Threads: collect and merge of different tables may run side by side; everything else is
+ * owner-thread only.
  */
 #ifndef MARQUEE_WORKER_SPANS_H
 #define MARQUEE_WORKER_SPANS_H
@@ -53,34 +53,30 @@ struct span {
 };
 
 struct spans {
+	uint32_t turn; /* of the lanes' batches */
 	uint32_t count;
 	uint32_t table_count;
-	struct span *spans;	    /* [count] */
-	struct params_pull *pulls;  /* [count * table_count] */
-	struct params_push *pushes; /* [count * table_count] */
+	struct span *spans; /* [count] */
+	/* Requests of table t and span s at [t * count + s]; made by spans_collect. */
+	struct params_pull *pulls;
+	struct params_push *pushes;
 };
 
-MUST_CHECK enum status spans_init(struct spans *spans, const struct model *model, uint32_t lanes,
-	struct lane_span block, struct error *err);
+MUST_CHECK enum status spans_init(struct spans *spans, uint32_t turn, const struct model *model,
+	uint32_t lanes, struct lane_span block, struct error *err);
 void spans_fini(struct spans *spans);
 
 /*
- * Reads the plans of the block's lanes (lanes[0] is the block's first) for one table. Different
- * tables may be collected side by side.
+ * Reads the plans of the block's lanes (lanes[0] is the block's first) for one table, and makes its
+ * requests, which stay valid until its next collect.
  */
 MUST_CHECK enum status spans_collect(
 	struct spans *spans, const struct lane *lanes, uint32_t table, struct error *err);
 
-/* The pulls and pushes of all spans and tables; valid until the next collect. */
-void spans_requests(struct spans *spans);
-
 /* Where a lane (its number within the block) finds its rows; ret_rows[table_count]. */
 void spans_lane_rows(const struct spans *spans, uint32_t lane, struct model_rows *ret_rows);
 
-/*
- * Sums the lanes' gradients of the step along the tree: share `part` of `parts` of every table.
- * Different parts may run side by side.
- */
-void spans_merge(struct spans *spans, const struct lane *lanes, uint32_t part, uint32_t parts);
+/* Sums the lanes' gradients of one table along the tree, into its pushes. */
+void spans_merge(struct spans *spans, const struct lane *lanes, uint32_t table);
 
 #endif

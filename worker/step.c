@@ -1,20 +1,23 @@
 /*
- * One training step.
+ * One training step, in two phases on the team and what the owner does after each.
  *
- *   load     each lane: its examples, the distinct users and movies, the model's plan   (team)
- *   collect  each table: unique ids of each span of lanes                               (team)
- *   exchange the gradients of the step before, the rows of this one                     (owner)
- *   train    each lane: forward, backward                                               (team)
- *   merge    shares of ids and of the dense vector: sums over lanes along the tree      (team)
- *   reduce   dense sums over the workers, and the dense step (sync)                     (owner,
- * team)
+ *   lanes    each lane: forward and backward of step t; then the examples of step t+1, the distinct
+ *            users and movies in them, the model's plan
+ *   tables   each table: the lanes' gradients of t summed along the tree, the unique ids of t+1,
+ * and, where the tables are in this process, the exchange; beside them, in shares, the dense
+ * gradients summed over the lanes owner    where the tables are on servers: one message to each,
+ * with the gradients of t and the ids of t+1; the dense sums over the workers, and the dense step
  *
- * Loading step t+1 comes before the exchange of step t, so that both travel in one message.
+ * Gradients and rows of two steps are alive at once, so batches and spans take turns.
  */
 #include "worker/trainer_internal.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
+
+/* Shares of the dense vector per thread: small enough to even out what the tables leave. */
+#define DENSE_SHARES 4u
 
 static uint64_t lane_examples(const struct trainer *trainer, uint64_t count, uint64_t step)
 {
@@ -63,107 +66,125 @@ enum status trainer_each_lane(
 	return STATUS_OK;
 }
 
-struct collect_phase {
-	const struct trainer *trainer;
-	struct spans *spans;
-	enum status status[MODEL_TABLES_MAX];
-	struct error errors[MODEL_TABLES_MAX];
-};
-
-static void collect_tables(void *context, uint32_t member, uint32_t members)
-{
-	struct collect_phase *phase = context;
-	for (uint32_t t = member; t < phase->spans->table_count; t += members)
-		phase->status[t] =
-			spans_collect(phase->spans, phase->trainer->lanes, t, &phase->errors[t]);
-}
-
-enum status trainer_collect(struct trainer *trainer, struct spans *spans, struct error *err)
-{
-	struct collect_phase phase = {.trainer = trainer, .spans = spans};
-	team_run(trainer->team, collect_tables, &phase);
-	for (uint32_t t = 0; t < spans->table_count; t++)
-		if (phase.status[t] != STATUS_OK)
-			return error_set(err, phase.status[t], "%s", phase.errors[t].message);
-	spans_requests(spans);
-	return STATUS_OK;
-}
-
 void trainer_lane_rows(const struct trainer *trainer, const struct spans *spans,
 	const struct lane *lane, struct model_rows *ret_rows)
 {
 	spans_lane_rows(spans, lane->index - trainer->block.first, ret_rows);
 }
 
-static enum status load_lane(struct trainer *trainer, struct lane *lane,
-	struct lane_outcome *outcome, uint64_t step, struct error *err)
+/* ---- lanes ---- */
+
+/* What the lanes do in a phase: train the step at hand, load the one after it, or both. */
+enum { TRAIN = 1, LOAD_NEXT = 2, LOAD_FIRST = 4 };
+
+static enum status load(const struct trainer *trainer, struct lane *lane, uint32_t turn,
+	uint64_t step, struct error *err)
 {
-	(void)outcome;
 	uint64_t in_epoch = step % trainer->steps_per_epoch;
 	uint64_t examples = trainer_step_examples(trainer, in_epoch);
-	return lane_load_train(lane, step / trainer->steps_per_epoch,
+	return lane_load_train(lane, turn, step / trainer->steps_per_epoch,
 		in_epoch * trainer->lane_batch, trainer->lane_batch, 1.0f / (float)examples, err);
 }
 
-static enum status train_lane(struct trainer *trainer, struct lane *lane,
-	struct lane_outcome *outcome, uint64_t step, struct error *err)
+static enum status train(const struct trainer *trainer, struct lane *lane,
+	struct lane_outcome *outcome, struct error *err)
 {
 	struct model_rows rows[MODEL_TABLES_MAX];
+	struct model_workspace *workspace = lane->batches[trainer->turn].workspace;
 	trainer_lane_rows(trainer, &trainer->spans[trainer->turn], lane, rows);
-	enum status status = model_train(lane->workspace, trainer->dense.weights, rows, err);
+	enum status status = model_train(workspace, trainer->dense.weights, rows, err);
 	if (status != STATUS_OK)
 		return status;
-	outcome->cost = model_cost(lane->workspace);
+	outcome->cost = model_cost(workspace);
 	outcome->epoch_cost += outcome->cost;
 	if (!isfinite(outcome->cost))
 		return error_set(err, STATUS_DATA_LOSS,
 			"the loss of step %llu is not finite: try a smaller --learning-rate",
-			(unsigned long long)step);
+			(unsigned long long)trainer->step);
 	return STATUS_OK;
 }
 
-static void sum_dense_share(
-	struct trainer *trainer, uint32_t span_index, uint64_t begin, uint64_t end)
+static enum status run_lane(struct trainer *trainer, struct lane *lane,
+	struct lane_outcome *outcome, uint64_t what, struct error *err)
 {
-	const struct lane_span *lanes = &trainer->spans[0].spans[span_index].lanes;
-	const float *slots[LANES_MAX];
-	for (uint32_t i = 0; i < lanes->count; i++) {
-		const struct lane *lane = &trainer->lanes[lanes->first - trainer->block.first + i];
-		slots[i] = model_dense_gradient(lane->workspace) + begin;
-	}
-	lane_tree_sum(trainer->dense_sums[span_index] + begin, slots, lanes->count, end - begin);
-}
-
-static void merge_share(void *context, uint32_t member, uint32_t members)
-{
-	struct trainer *trainer = context;
-	struct spans *spans = &trainer->spans[trainer->turn];
-	uint64_t begin, end;
-	spans_merge(spans, trainer->lanes, member, members);
-	team_share(model_dense_size(trainer->model), member, members, &begin, &end);
-	for (uint32_t s = 0; s < spans->count; s++)
-		sum_dense_share(trainer, s, begin, end);
-}
-
-static void apply_dense_share(void *context, uint32_t member, uint32_t members)
-{
-	struct trainer *trainer = context;
-	uint64_t begin, end;
-	team_share(trainer->dense.size, member, members, &begin, &end);
-	dense_apply(&trainer->dense, begin, end, trainer->dense_sums[0], trainer->step + 1);
-}
-
-static enum status reduce_dense(struct trainer *trainer, struct error *err)
-{
-	const struct spans *spans = &trainer->spans[0];
-	struct lane_span lanes[LANES_MAX];
-	for (uint32_t s = 0; s < spans->count; s++)
-		lanes[s] = spans->spans[s].lanes;
-	enum status status = comm_tree_sum(trainer->comm, (uint32_t)trainer->options.lanes, lanes,
-		trainer->dense_sums, spans->count, trainer->dense.size, err);
-	if (status == STATUS_OK)
-		team_run(trainer->team, apply_dense_share, trainer);
+	enum status status = STATUS_OK;
+	if (what & TRAIN)
+		status = train(trainer, lane, outcome, err);
+	if ((what & LOAD_NEXT) && status == STATUS_OK)
+		status = load(trainer, lane, 1 - trainer->turn, trainer->step + 1, err);
+	if ((what & LOAD_FIRST) && status == STATUS_OK)
+		status = load(trainer, lane, trainer->turn, trainer->step, err);
 	return status;
+}
+
+/* ---- tables ---- */
+
+struct tables_phase {
+	struct trainer *trainer;
+	struct spans *push; /* whose gradients to merge; NULL: none */
+	struct spans *pull; /* whose ids to collect; NULL: none */
+	uint32_t tables;
+	uint32_t dense_shares;
+	atomic_uint next;
+	enum status status[MODEL_TABLES_MAX];
+	struct error errors[MODEL_TABLES_MAX];
+};
+
+static enum status run_table(struct tables_phase *phase, uint32_t table, struct error *err)
+{
+	struct trainer *trainer = phase->trainer;
+	struct params *params = trainer->params;
+	enum status status = STATUS_OK;
+	if (phase->push)
+		spans_merge(phase->push, trainer->lanes, table);
+	if (phase->pull)
+		status = spans_collect(phase->pull, trainer->lanes, table, err);
+	if (!params->operations->exchange_table || status != STATUS_OK)
+		return status;
+	/* Tables are here, so this worker is the only one and has one span. */
+	return params->operations->exchange_table(params,
+		phase->push ? &phase->push->pushes[table] : NULL, trainer->step,
+		phase->pull ? &phase->pull->pulls[table] : NULL, err);
+}
+
+static bool steps_dense_alone(const struct trainer *trainer)
+{
+	return trainer->comm->workers == 1 && trainer->dense_table == UINT32_MAX;
+}
+
+static void run_dense_share(struct trainer *trainer, uint32_t share, uint32_t shares)
+{
+	uint64_t begin, end;
+	const float *slots[LANES_MAX];
+	const struct spans *spans = &trainer->spans[trainer->turn];
+	team_share(model_dense_size(trainer->model), share, shares, &begin, &end);
+	for (uint32_t s = 0; s < spans->count; s++) {
+		const struct lane_span *lanes = &spans->spans[s].lanes;
+		const struct lane *first = &trainer->lanes[lanes->first - trainer->block.first];
+		for (uint32_t i = 0; i < lanes->count; i++)
+			slots[i] = model_dense_gradient(first[i].batches[spans->turn].workspace) +
+				   begin;
+		lane_tree_sum(trainer->dense_sums[s] + begin, slots, lanes->count, end - begin);
+	}
+	if (steps_dense_alone(trainer))
+		dense_apply(&trainer->dense, begin, end, trainer->dense_sums[0], trainer->step + 1);
+}
+
+static void run_tables(void *context, uint32_t member, uint32_t members)
+{
+	struct tables_phase *phase = context;
+	(void)member, (void)members;
+	for (;;) {
+		uint32_t task = atomic_fetch_add_explicit(&phase->next, 1, memory_order_relaxed);
+		if (task < phase->tables) {
+			phase->status[task] = run_table(phase, task, &phase->errors[task]);
+			continue;
+		}
+		task -= phase->tables;
+		if (task >= phase->dense_shares)
+			return;
+		run_dense_share(phase->trainer, task, phase->dense_shares);
+	}
 }
 
 /* In ssp and async mode the dense parameters travel like a table: one more push a span, one pull.
@@ -193,91 +214,129 @@ static uint32_t add_dense_pull(struct trainer *trainer, uint32_t count)
 	return count;
 }
 
-/* push: the spans whose gradients to send as step `trainer->step`; pull: those to fill. Either may
- * be NULL. */
+/* The exchange of everything that exchange_table has not done: all tables, or the dense one. */
 static enum status exchange(struct trainer *trainer, const struct spans *push,
 	const struct spans *pull, uint64_t pull_step, struct error *err)
 {
+	const bool tables = !trainer->params->operations->exchange_table;
+	const bool dense = trainer->dense_table != UINT32_MAX;
 	struct params_step step = {.push_step = trainer->step,
 		.pull_step = pull_step,
 		.has_push = push != NULL,
 		.has_pull = pull != NULL,
 		.pushes = trainer->pushes,
 		.pulls = trainer->pulls};
-	if (push) {
+	if (!tables && !dense)
+		return STATUS_OK;
+	if (push && tables) {
 		step.push_count = push->count * push->table_count;
 		memcpy(trainer->pushes, push->pushes, step.push_count * sizeof(*push->pushes));
-		if (trainer->dense_table != UINT32_MAX)
-			step.push_count = add_dense_pushes(trainer, step.push_count);
 	}
-	if (pull) {
+	if (push && dense)
+		step.push_count = add_dense_pushes(trainer, step.push_count);
+	if (pull && tables) {
 		step.pull_count = pull->count * pull->table_count;
 		memcpy(trainer->pulls, pull->pulls, step.pull_count * sizeof(*pull->pulls));
-		if (trainer->dense_table != UINT32_MAX)
-			step.pull_count = add_dense_pull(trainer, step.pull_count);
 	}
+	if (pull && dense)
+		step.pull_count = add_dense_pull(trainer, step.pull_count);
 	return trainer->params->operations->exchange(trainer->params, &step, err);
 }
 
-static enum status load_step(
-	struct trainer *trainer, uint64_t step, struct spans *spans, struct error *err)
+/* The tables phase, and the exchange with servers. Either of push and pull may be NULL. */
+static enum status exchange_tables(struct trainer *trainer, struct spans *push, struct spans *pull,
+	uint64_t pull_step, struct error *err)
 {
-	enum status status = trainer_each_lane(trainer, load_lane, step, err);
+	struct tables_phase phase = {
+		.trainer = trainer,
+		.push = push,
+		.pull = pull,
+		.tables = model_table_count(trainer->model),
+		.dense_shares = push ? DENSE_SHARES * team_members(trainer->team) : 0,
+	};
+	team_run(trainer->team, run_tables, &phase);
+	for (uint32_t t = 0; t < phase.tables; t++)
+		if (phase.status[t] != STATUS_OK)
+			return error_set(err, phase.status[t], "%s", phase.errors[t].message);
+	return exchange(trainer, push, pull, pull_step, err);
+}
+
+enum status trainer_pull(struct trainer *trainer, struct spans *spans, struct error *err)
+{
+	return exchange_tables(trainer, NULL, spans, trainer->step, err);
+}
+
+/* ---- the dense step of several workers ---- */
+
+static void apply_dense_share(void *context, uint32_t member, uint32_t members)
+{
+	struct trainer *trainer = context;
+	uint64_t begin, end;
+	team_share(trainer->dense.size, member, members, &begin, &end);
+	dense_apply(&trainer->dense, begin, end, trainer->dense_sums[0], trainer->step + 1);
+}
+
+static enum status reduce_dense(struct trainer *trainer, struct error *err)
+{
+	const struct spans *spans = &trainer->spans[0];
+	struct lane_span lanes[LANES_MAX];
+	if (trainer->dense_table != UINT32_MAX || steps_dense_alone(trainer))
+		return STATUS_OK;
+	for (uint32_t s = 0; s < spans->count; s++)
+		lanes[s] = spans->spans[s].lanes;
+	enum status status = comm_tree_sum(trainer->comm, (uint32_t)trainer->options.lanes, lanes,
+		trainer->dense_sums, spans->count, trainer->dense.size, err);
 	if (status == STATUS_OK)
-		status = trainer_collect(trainer, spans, err);
+		team_run(trainer->team, apply_dense_share, trainer);
 	return status;
 }
 
+/* ---- the loop ---- */
+
+/* The mean over the examples of this worker's lanes: for the progress line. */
 static double own_cost(const struct trainer *trainer)
 {
 	double cost = 0;
 	uint64_t examples = 0;
 	for (uint32_t i = 0; i < trainer->block.count; i++) {
 		cost += trainer->outcomes[i].cost;
-		examples += trainer->lanes[i].batch.example_count;
+		examples += trainer->lanes[i].batches[trainer->turn].examples.example_count;
 	}
 	return examples ? cost / (double)examples : NAN;
 }
 
-static enum status compute_step(struct trainer *trainer, struct error *err)
+static enum status run_step(struct trainer *trainer, bool last, struct error *err)
 {
-	enum status status = trainer_each_lane(trainer, train_lane, trainer->step, err);
+	struct spans *current = &trainer->spans[trainer->turn];
+	struct spans *next = last ? NULL : &trainer->spans[1 - trainer->turn];
+	enum status status =
+		trainer_each_lane(trainer, run_lane, last ? TRAIN : TRAIN | LOAD_NEXT, err);
 	if (status != STATUS_OK)
 		return status;
 	report_step(&trainer->report, trainer->step,
 		trainer_step_examples(trainer, trainer->step % trainer->steps_per_epoch),
 		own_cost(trainer));
-	team_run(trainer->team, merge_share, trainer);
-	return trainer->dense_table == UINT32_MAX ? reduce_dense(trainer, err) : STATUS_OK;
+	status = exchange_tables(trainer, current, next, trainer->step + 1, err);
+	if (status == STATUS_OK)
+		status = reduce_dense(trainer, err);
+	return status;
 }
 
 enum status trainer_run_steps(struct trainer *trainer, uint64_t end, struct error *err)
 {
 	if (trainer->step >= end)
 		return STATUS_OK;
-	struct spans *current = &trainer->spans[trainer->turn];
-	enum status status = load_step(trainer, trainer->step, current, err);
+	enum status status = trainer_each_lane(trainer, run_lane, LOAD_FIRST, err);
 	if (status == STATUS_OK)
-		status = exchange(trainer, NULL, current, trainer->step, err);
-	while (status == STATUS_OK) {
-		status = compute_step(trainer, err);
-		if (status != STATUS_OK)
-			break;
-		struct spans *next = NULL;
-		if (trainer->step + 1 < end) {
-			next = &trainer->spans[1 - trainer->turn];
-			status = load_step(trainer, trainer->step + 1, next, err);
-			if (status != STATUS_OK)
-				break;
-		}
-		status = exchange(trainer, current, next, trainer->step + 1, err);
+		status = trainer_pull(trainer, &trainer->spans[trainer->turn], err);
+	while (status == STATUS_OK && trainer->step < end) {
+		status = run_step(trainer, trainer->step + 1 == end, err);
 		if (status != STATUS_OK)
 			break;
 		trainer->step++;
-		if (!next)
-			return STATUS_OK;
 		trainer->turn = 1 - trainer->turn;
-		current = next;
 	}
-	return error_wrap(err, status, "step %llu", (unsigned long long)trainer->step);
+	return status == STATUS_OK
+		       ? status
+		       : error_wrap(err, status, "step %llu", (unsigned long long)trainer->step);
 }

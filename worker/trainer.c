@@ -84,7 +84,7 @@ static enum status open_lanes(struct trainer *trainer, struct error *err)
 		status = lane_init(&trainer->lanes[i], trainer->block.first + i, &options,
 			&trainer->dataset, trainer->model, capacity, err);
 	for (int i = 0; i < 2 && status == STATUS_OK; i++)
-		status = spans_init(&trainer->spans[i], trainer->model,
+		status = spans_init(&trainer->spans[i], (uint32_t)i, trainer->model,
 			(uint32_t)trainer->options.lanes, trainer->block, err);
 	return status;
 }

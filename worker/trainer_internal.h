@@ -70,8 +70,11 @@ MUST_CHECK enum status trainer_run_steps(struct trainer *trainer, uint64_t end, 
 /* Examples of a step over all lanes. */
 uint64_t trainer_step_examples(const struct trainer *trainer, uint64_t step_in_epoch);
 
-/* Collects the plans of all lanes into spans and makes the requests. */
-MUST_CHECK enum status trainer_collect(
+/*
+ * The rows for what the lanes have loaded into batches[spans->turn], as of the step at hand: unique
+ * ids of every table, then the exchange.
+ */
+MUST_CHECK enum status trainer_pull(
 	struct trainer *trainer, struct spans *spans, struct error *err);
 
 /* Runs a lane function on the team; returns the first failed lane's error. */

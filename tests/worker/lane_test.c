@@ -25,8 +25,8 @@ static void count_epoch(struct lane *lane, uint64_t epoch, uint32_t batch, uint3
 {
 	struct error error;
 	for (uint64_t begin = 0; begin < lane->train.count; begin += batch) {
-		assert_ok(lane_load_train(lane, epoch, begin, batch, 1.0f, &error), &error);
-		for (uint32_t i = 0; i < lane->batch.example_count; i++)
+		assert_ok(lane_load_train(lane, 0, epoch, begin, batch, 1.0f, &error), &error);
+		for (uint32_t i = 0; i < lane->batches[0].examples.example_count; i++)
 			counts[lane->order[begin + i]]++;
 	}
 }
@@ -54,13 +54,13 @@ START_TEST(epochs_are_shuffled_afresh_and_repeat_from_the_seed)
 	open_lane(&b, 2, (struct lane_options){.seed = 3, .shuffle = true}, 16);
 	size_t bytes = a.train.count * sizeof(*a.order);
 	uint32_t *first = malloc(bytes);
-	assert_ok(lane_load_train(&a, 0, 0, 16, 1.0f, &error), &error);
+	assert_ok(lane_load_train(&a, 0, 0, 0, 16, 1.0f, &error), &error);
 	memcpy(first, a.order, bytes);
-	assert_ok(lane_load_train(&a, 1, 0, 16, 1.0f, &error), &error);
+	assert_ok(lane_load_train(&a, 0, 1, 0, 16, 1.0f, &error), &error);
 	ck_assert_mem_ne(first, a.order, bytes);
-	assert_ok(lane_load_train(&b, 1, 48, 16, 1.0f, &error), &error);
+	assert_ok(lane_load_train(&b, 1, 1, 48, 16, 1.0f, &error), &error);
 	ck_assert_mem_eq(a.order, b.order, bytes);
-	assert_ok(lane_load_train(&b, 0, 0, 16, 1.0f, &error), &error);
+	assert_ok(lane_load_train(&b, 1, 0, 0, 16, 1.0f, &error), &error);
 	ck_assert_mem_eq(first, b.order, bytes);
 	free(first);
 	lane_fini(&a);
@@ -73,14 +73,16 @@ START_TEST(without_shuffle_examples_come_in_file_order)
 	struct lane lane;
 	struct error error;
 	open_lane(&lane, 1, (struct lane_options){.seed = 3}, 10);
-	assert_ok(lane_load_train(&lane, 4, 20, 10, 1.0f, &error), &error);
+	assert_ok(lane_load_train(&lane, 0, 4, 20, 10, 1.0f, &error), &error);
 	for (uint32_t i = 0; i < 10; i++) {
 		const struct rating *rating = &lane.train.examples[20 + i];
-		const struct user_entity *user = &lane.users[lane.example_user[i]];
-		const struct movie_entity *movie = &lane.movies[lane.example_movie[i]];
+		const struct user_entity *user =
+			&lane.batches[0].users[lane.batches[0].example_user[i]];
+		const struct movie_entity *movie =
+			&lane.batches[0].movies[lane.batches[0].example_movie[i]];
 		ck_assert_uint_eq(user->id, dataset.catalog.user_ids[rating->user]);
 		ck_assert_uint_eq(movie->id, dataset.catalog.movie_ids[rating->movie]);
-		ck_assert_float_eq(lane.labels[i], 2 * rating->stars - 5);
+		ck_assert_float_eq(lane.batches[0].labels[i], 2 * rating->stars - 5);
 	}
 	lane_fini(&lane);
 }
@@ -92,11 +94,13 @@ START_TEST(users_and_movies_of_a_batch_are_distinct)
 	struct error error;
 	open_lane(&lane, 0, (struct lane_options){.seed = 3, .unknown_rate = 0.3, .shuffle = true},
 		300);
-	assert_ok(lane_load_train(&lane, 0, 0, 300, 1.0f, &error), &error);
-	ck_assert_uint_lt(lane.batch.user_count, lane.batch.example_count);
-	for (uint32_t i = 0; i < lane.user_set.count; i++)
+	assert_ok(lane_load_train(&lane, 0, 0, 0, 300, 1.0f, &error), &error);
+	ck_assert_uint_lt(
+		lane.batches[0].examples.user_count, lane.batches[0].examples.example_count);
+	for (uint32_t i = 0; i < lane.batches[0].user_set.count; i++)
 		for (uint32_t j = 0; j < i; j++)
-			ck_assert(lane.user_set.ids[i] != lane.user_set.ids[j]);
+			ck_assert(
+				lane.batches[0].user_set.ids[i] != lane.batches[0].user_set.ids[j]);
 	lane_fini(&lane);
 }
 END_TEST
@@ -109,12 +113,13 @@ START_TEST(the_wanted_share_of_ids_is_unknown_and_keeps_its_features)
 	open_lane(&lane, 3, (struct lane_options){.seed = 3, .unknown_rate = 0.25, .shuffle = true},
 		1);
 	for (uint64_t i = 0; i < lane.train.count; i++) {
-		assert_ok(lane_load_train(&lane, 0, i, 1, 1.0f, &error), &error);
+		assert_ok(lane_load_train(&lane, 0, 0, i, 1, 1.0f, &error), &error);
 		const struct rating *rating = &lane.train.examples[lane.order[i]];
-		ck_assert_uint_eq(lane.users[0].gender, dataset.catalog.genders[rating->user]);
-		ck_assert_uint_eq(lane.users[0].age, dataset.catalog.ages[rating->user]);
-		unknown += lane.users[0].id == UNKNOWN_ID;
-		unknown += lane.movies[0].id == UNKNOWN_ID;
+		ck_assert_uint_eq(
+			lane.batches[0].users[0].gender, dataset.catalog.genders[rating->user]);
+		ck_assert_uint_eq(lane.batches[0].users[0].age, dataset.catalog.ages[rating->user]);
+		unknown += lane.batches[0].users[0].id == UNKNOWN_ID;
+		unknown += lane.batches[0].movies[0].id == UNKNOWN_ID;
 		examples++;
 	}
 	double share = unknown / (2.0 * examples);
@@ -128,10 +133,10 @@ START_TEST(what_lies_behind_the_end_of_a_shard_is_an_empty_batch)
 	struct lane lane;
 	struct error error;
 	open_lane(&lane, 0, (struct lane_options){.seed = 3}, 10);
-	assert_ok(lane_load_train(&lane, 0, lane.train.count + 5, 10, 1.0f, &error), &error);
-	ck_assert_uint_eq(lane.batch.example_count, 0);
-	assert_ok(lane_load_test(&lane, lane.test.count - 2, 10, &error), &error);
-	ck_assert_uint_eq(lane.batch.example_count, 2);
+	assert_ok(lane_load_train(&lane, 0, 0, lane.train.count + 5, 10, 1.0f, &error), &error);
+	ck_assert_uint_eq(lane.batches[0].examples.example_count, 0);
+	assert_ok(lane_load_test(&lane, 1, lane.test.count - 2, 10, &error), &error);
+	ck_assert_uint_eq(lane.batches[1].examples.example_count, 2);
 	lane_fini(&lane);
 }
 END_TEST
