@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CLOSE_MAX_S 5u
+
 struct options {
 	const char *listen;
 	const char *shard;
@@ -88,6 +90,20 @@ static enum status read_token(const char *path, char **ret, size_t *ret_size, st
 	return STATUS_OK;
 }
 
+static void end_now(int signal_number)
+{
+	(void)signal_number;
+	_exit(EXIT_OK);
+}
+
+/* A message that is half received can hang nng's close (rpc_server_close() says more). */
+static void limit_close(void)
+{
+	struct sigaction action = {.sa_handler = end_now};
+	sigaction(SIGALRM, &action, NULL);
+	alarm(CLOSE_MAX_S);
+}
+
 static enum status run(const struct options *options, struct error *err)
 {
 	struct ps_server *server = NULL;
@@ -118,6 +134,7 @@ static enum status run(const struct options *options, struct error *err)
 	fflush(stdout);
 	int signal_number;
 	sigwait(&signals, &signal_number);
+	limit_close();
 cleanup:
 	ps_server_close(server);
 	if (token)

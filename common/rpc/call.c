@@ -92,11 +92,22 @@ static void drop_aio_message(struct rpc_call *call)
 	}
 }
 
+/* A send went through, or a reply or the loss of the connection ended a receive. */
+static void count_answer(struct rpc_call *call, int error_number)
+{
+	atomic_uint *unanswered = &call->channel->unanswered;
+	if (call->state == SENDING && error_number == 0)
+		atomic_fetch_add(unanswered, 1);
+	if (call->state == RECEIVING && (error_number == 0 || error_number == NNG_ECONNRESET))
+		atomic_fetch_sub(unanswered, 1);
+}
+
 void rpc_call_release(struct rpc_call *call)
 {
 	if (call->state == SENDING || call->state == RECEIVING) {
 		nng_aio_cancel(call->aio);
 		nng_aio_wait(call->aio);
+		count_answer(call, nng_aio_result(call->aio));
 		drop_aio_message(call);
 	}
 	if (call->output)
@@ -325,6 +336,7 @@ enum status rpc_call_wait(struct rpc_call *call, struct rpc_reply *ret, struct e
 	for (;;) {
 		nng_aio_wait(call->aio);
 		int rv = nng_aio_result(call->aio);
+		count_answer(call, rv);
 		if (rv == 0 && call->state == SENDING) {
 			receive(call);
 			continue;

@@ -77,7 +77,7 @@ static enum status dial(struct rpc_channel *channel, const struct rpc_tls *tls, 
 	int rv = nng_req0_open(&channel->socket);
 	if (rv != 0)
 		return error_set(err, rpc_status_from_nng(rv), "socket: %s", nng_strerror(rv));
-	nng_dialer dialer;
+	nng_dialer dialer = NNG_DIALER_INITIALIZER;
 	/* Repeats are the call's business: only it knows the deadline. */
 	if ((rv = nng_socket_set_ms(
 		     channel->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) != 0 ||
@@ -90,6 +90,7 @@ static enum status dial(struct rpc_channel *channel, const struct rpc_tls *tls, 
 		(rv = nng_dialer_create(&dialer, channel->socket, channel->url)) != 0)
 		return error_set(
 			err, rpc_status_from_nng(rv), "cannot connect: %s", nng_strerror(rv));
+	channel->dialer = dialer;
 	/* A host that vanished is noticed; the other transports do not know the option. */
 	(void)nng_dialer_set_bool(dialer, NNG_OPT_TCP_KEEPALIVE, true);
 	if (rpc_url_is_tls(channel->url)) {
@@ -158,12 +159,28 @@ enum status rpc_channel_open(struct rpc_channel **ret, const char *url,
 	return STATUS_OK;
 }
 
+/*
+ * nng 1.5.2 hangs in nng_close(), and with it every later one of the process, when a message is
+ * half received at that moment (nng's issue 1636, mended in 1.6). After a call that was given up
+ * its answer may come at any time; such a socket is left to the end of the process, and connects
+ * no more.
+ */
+static void close_socket(struct rpc_channel *channel)
+{
+	if (atomic_load(&channel->unanswered) == 0) {
+		(void)nng_close(channel->socket);
+		return;
+	}
+	(void)nng_dialer_set_ms(channel->dialer, NNG_OPT_RECONNMAXT, INT32_MAX);
+	(void)nng_dialer_set_ms(channel->dialer, NNG_OPT_RECONNMINT, INT32_MAX);
+}
+
 void rpc_channel_close(struct rpc_channel *channel)
 {
 	if (!channel)
 		return;
 	if (channel->socket.id != 0)
-		(void)nng_close(channel->socket);
+		close_socket(channel);
 	if (channel->token)
 		explicit_bzero(channel->token, channel->token_bytes);
 	free(channel->token);

@@ -10,6 +10,7 @@
 struct rpc_channel {
 	/* Immutable after open. */
 	nng_socket socket;
+	nng_dialer dialer;
 	char *url;
 	char *job;
 	unsigned char *token;
@@ -25,6 +26,7 @@ struct rpc_channel {
 	atomic_uint_fast64_t attempts;
 	atomic_uint_fast64_t bytes_sent;
 	atomic_uint_fast64_t bytes_received;
+	atomic_uint unanswered; /* requests that were sent and may still be answered */
 };
 
 #endif

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define SETTLE_MS 20
 
 static void answer_check(Marquee__Health__V1__Health_Service *service,
 	const Marquee__Health__V1__CheckRequest *input,
@@ -180,8 +183,17 @@ void rpc_server_close(struct rpc_server *server)
 	while (server->busy > 0)
 		pthread_cond_wait(&server->idle, &server->lock);
 	pthread_mutex_unlock(&server->lock);
-	if (server->socket.id != 0)
+	if (server->socket.id != 0) {
+		/*
+		 * nng 1.5.2 hangs in nng_close() when a message is half received at that moment
+		 * (nng's issue 1636, mended in 1.6). Without a call that receives, a connection
+		 * holds one whole message and reads no further; give those on the way time.
+		 */
+		rpc_server_stop_receiving(server);
+		const struct timespec settle = {.tv_nsec = SETTLE_MS * 1000000L};
+		(void)nanosleep(&settle, NULL);
 		(void)nng_close(server->socket);
+	}
 	rpc_server_free_calls(server);
 	pthread_cond_destroy(&server->idle);
 	pthread_mutex_destroy(&server->lock);

@@ -116,6 +116,16 @@ static void drop_request(struct rpc_server_call *call)
 	call->raw = (struct rpc_bytes){0};
 }
 
+/* A request that comes at the same moment is answered, or dropped with its reply. */
+void rpc_server_stop_receiving(struct rpc_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	struct rpc_server_call *first = server->calls;
+	pthread_mutex_unlock(&server->lock);
+	for (struct rpc_server_call *call = first; call; call = call->next)
+		nng_aio_cancel(call->aio);
+}
+
 void rpc_server_free_calls(struct rpc_server *server)
 {
 	struct rpc_server_call *next;

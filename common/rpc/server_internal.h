@@ -44,6 +44,8 @@ struct rpc_server {
 
 /* Opens more receiving calls when few are left; the caller holds no lock. */
 MUST_CHECK enum status rpc_server_add_calls(struct rpc_server *server, struct error *err);
+/* Cancels all receives; those calls rest from then on. Closing, and nothing is busy. */
+void rpc_server_stop_receiving(struct rpc_server *server);
 /* nng's side is stopped; nothing runs any more. */
 void rpc_server_free_calls(struct rpc_server *server);
 

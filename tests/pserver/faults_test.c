@@ -24,8 +24,8 @@ struct worker {
 	const char *url;
 	struct ps_job job;
 	uint32_t number;
+	struct ps_client client;
 	uint64_t repeats;
-	char digest[33];
 };
 
 /* Sums of such values are exact in any order, also in async mode. */
@@ -38,9 +38,9 @@ static void *work(void *context)
 {
 	struct worker *worker = context;
 	struct error err;
-	struct ps_client client;
-	ps_client_open_impatient(&client, worker->url, "job", worker->number, 1, ATTEMPT_MS);
-	assert_ok(ps_client_join(&client, &worker->job, &err), &err);
+	struct ps_client *client = &worker->client;
+	ps_client_open_impatient(client, worker->url, "job", worker->number, 1, ATTEMPT_MS);
+	assert_ok(ps_client_join(client, &worker->job, &err), &err);
 	for (uint32_t step = 0; step < STEPS; step++) {
 		const uint64_t ids[IDS] = {1, 2, 10 + worker->number};
 		float values[IDS], rows[IDS * DIM];
@@ -48,20 +48,19 @@ static void *work(void *context)
 			values[i] = gradient_of(worker->number, step, i);
 		if (step % 3 == 0) {
 			ps_client_start_push(
-				&client, step, worker->number, ids, values, IDS, WAIT_MS);
-			assert_ok(ps_client_finish(&client, NULL, IDS, &err), &err);
-			ps_client_start_pull(&client, step + 1, ids, IDS, WAIT_MS);
+				client, step, worker->number, ids, values, IDS, WAIT_MS);
+			assert_ok(ps_client_finish(client, NULL, IDS, &err), &err);
+			ps_client_start_pull(client, step + 1, ids, IDS, WAIT_MS);
 		} else {
 			ps_client_start_push_pull(
-				&client, step, worker->number, ids, values, IDS, WAIT_MS);
+				client, step, worker->number, ids, values, IDS, WAIT_MS);
 		}
-		assert_ok(ps_client_finish(&client, rows, IDS, &err), &err);
+		assert_ok(ps_client_finish(client, rows, IDS, &err), &err);
 	}
 	/* Everybody has pushed everything when a pull of the step behind the last is answered. */
 	struct rpc_channel_stats stats;
-	rpc_channel_stats(client.channel, &stats);
+	rpc_channel_stats(client->channel, &stats);
 	worker->repeats = stats.attempts - stats.calls;
-	ps_client_close(&client);
 	return NULL;
 }
 
@@ -104,6 +103,8 @@ static void run_job(Marquee__Ps__V1__Mode mode, const struct relay_faults *fault
 		ck_assert_uint_gt(counts.drop + counts.duplicate + counts.delay, 0);
 		relay_close(relay);
 	}
+	for (uint32_t w = 0; w < WORKERS; w++)
+		ps_client_close(&workers[w].client);
 	ps_server_close(server);
 }
 

@@ -4,23 +4,10 @@
 #include "tests/pserver/ps_client.h"
 #include "tests/support/suite.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-#define WAIT_MS	 10000u
-#define NS_PER_S UINT64_C(1000000000)
-
-/* A clock that stands until a test moves it. */
-static atomic_uint_fast64_t test_time_ns = NS_PER_S;
-
-static uint64_t test_now_ns(const struct clock *clock)
-{
-	(void)clock;
-	return atomic_load(&test_time_ns);
-}
-
-static const struct clock test_clock = {.now_ns = test_now_ns};
+#define WAIT_MS 10000u
 
 static struct ps_server *server;
 static struct ps_client client, other;
@@ -79,16 +66,16 @@ START_TEST(a_job_that_was_silent_for_long_makes_room)
 	struct ps_job mine = ps_job_defaults(), theirs = ps_job_defaults();
 	mine.name = "mine";
 	theirs.name = "theirs";
-	open_server(&test_clock);
+	open_server(ps_test_clock());
 	open_client(&client, "mine", 0, 1);
 	open_client(&other, "theirs", 0, 1);
 	assert_ok(ps_client_join(&client, &mine, &err), &err);
-	atomic_fetch_add(&test_time_ns, 20 * NS_PER_S);
+	ps_test_clock_advance(20);
 	assert_ok(push(&client, 0, &err), &err);
-	atomic_fetch_add(&test_time_ns, 29 * NS_PER_S);
+	ps_test_clock_advance(29);
 	assert_fails(ps_client_join(&other, &theirs, &err), STATUS_FAILED_PRECONDITION, &err,
 		"nothing was heard of it for 30 s");
-	atomic_fetch_add(&test_time_ns, 2 * NS_PER_S);
+	ps_test_clock_advance(2);
 	assert_ok(ps_client_join(&other, &theirs, &err), &err);
 	assert_fails(push(&client, 1, &err), STATUS_FAILED_PRECONDITION, &err, "job 'theirs'");
 	ps_client_close(&client);
@@ -101,14 +88,14 @@ START_TEST(parked_calls_end_by_the_servers_clock)
 {
 	struct error err;
 	struct ps_job job = ps_job_defaults();
-	open_server(&test_clock);
+	open_server(ps_test_clock());
 	open_client(&client, "job", 0, 1);
 	open_client(&other, "job", 0, 1);
 	assert_ok(ps_client_join(&client, &job, &err), &err);
 	const uint64_t id = 1;
 	ps_client_start_pull(&client, 1, &id, 1, WAIT_MS);
 	ps_client_wait_for_parked(&other, 1);
-	atomic_fetch_add(&test_time_ns, (uint64_t)WAIT_MS / 1000 * NS_PER_S);
+	ps_test_clock_advance(WAIT_MS / 1000);
 	assert_fails(ps_client_finish(&client, NULL, 1, &err), STATUS_DEADLINE_EXCEEDED, &err,
 		"step 0: waiting for the push of worker 0");
 	ps_client_close(&client);

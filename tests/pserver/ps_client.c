@@ -3,10 +3,31 @@
 #include "tests/support/suite.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #define QUICK_MS 10000u
+#define NS_PER_S UINT64_C(1000000000)
+
+static atomic_uint_fast64_t test_time_ns = NS_PER_S;
+
+static uint64_t test_now_ns(const struct clock *clock)
+{
+	(void)clock;
+	return atomic_load(&test_time_ns);
+}
+
+const struct clock *ps_test_clock(void)
+{
+	static const struct clock clock = {.now_ns = test_now_ns};
+	return &clock;
+}
+
+void ps_test_clock_advance(uint64_t seconds)
+{
+	atomic_fetch_add(&test_time_ns, seconds * NS_PER_S);
+}
 
 struct ps_job ps_job_defaults(void)
 {

@@ -5,6 +5,7 @@
 #ifndef MARQUEE_TESTS_PS_CLIENT_H
 #define MARQUEE_TESTS_PS_CLIENT_H
 
+#include "common/base/clock.h"
 #include "common/rpc/channel.h"
 #include "proto/parameter_server.pb-c.h"
 
@@ -21,6 +22,10 @@ struct ps_client {
 	unsigned char raw[PS_CLIENT_RAW_MAX]; /* of the request that is under way */
 	size_t raw_bytes;
 };
+
+/* A clock for servers that stands until a test moves it; one in a process. */
+const struct clock *ps_test_clock(void);
+void ps_test_clock_advance(uint64_t seconds);
 
 /* What the job is like; the defaults are ps_job_defaults(). */
 struct ps_job {

@@ -93,7 +93,7 @@ START_TEST(a_repeat_of_a_waiting_push_takes_its_place_and_is_added_once)
 	open_all(&job);
 	float before[DIM], after[DIM];
 	pull(&watcher, 0, before);
-	ps_client_start_push_pull(&first, 0, 0, &id, &value, 1, 400);
+	ps_client_start_push_pull(&first, 0, 0, &id, &value, 1, WAIT_MS);
 	ps_client_wait_for_parked(&watcher, 1);
 	ps_client_start_push_pull(&again, 0, 0, &id, &value, 1, WAIT_MS);
 	while (ps_client_stats(&watcher)->repeats_answered < 1)

@@ -8,17 +8,29 @@
 #include <string.h>
 
 #define WAIT_MS	 10000u
-#define SHORT_MS 200u
+#define SHORT_MS 600u
 #define DIM	 PS_CLIENT_DIM
 #define WORKERS	 3
 
-static struct ps_server *open_server(const char *url)
+static struct ps_server *open_server_with(const char *url, const struct clock *clock)
 {
 	struct error err;
 	struct ps_server *server;
-	struct ps_server_options options = {.listen_url = url};
+	struct ps_server_options options = {.listen_url = url, .clock = clock};
 	assert_ok(ps_server_open(&server, &options, &err), &err);
 	return server;
+}
+
+static struct ps_server *open_server(const char *url)
+{
+	return open_server_with(url, NULL);
+}
+
+/* Waits until one call is parked, and for its deadline on the test's clock. */
+static void pass_deadline(struct ps_client *watcher)
+{
+	ps_client_wait_for_parked(watcher, 1);
+	ps_test_clock_advance(WAIT_MS / 1000);
 }
 
 static void join(struct ps_client *client, struct ps_server *server, const struct ps_job *job,
@@ -96,7 +108,7 @@ END_TEST
 START_TEST(a_call_that_waits_too_long_names_the_missing_workers)
 {
 	struct error err;
-	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_server *server = open_server_with("tcp://127.0.0.1:0", ps_test_clock());
 	struct ps_client clients[2];
 	struct ps_job job = ps_job_defaults();
 	job.workers = 3;
@@ -104,11 +116,13 @@ START_TEST(a_call_that_waits_too_long_names_the_missing_workers)
 	join(&clients[1], server, &job, 1);
 	const uint64_t id = 1;
 	const float value = 1;
-	ps_client_start_push_pull(&clients[0], 0, 0, &id, &value, 1, SHORT_MS);
+	ps_client_start_push_pull(&clients[0], 0, 0, &id, &value, 1, WAIT_MS);
+	pass_deadline(&clients[1]);
 	assert_fails(ps_client_finish(&clients[0], NULL, 1, &err), STATUS_DEADLINE_EXCEEDED, &err,
 		"step 0: waiting for the push of workers 1, 2 (has not joined)");
 	/* The push of worker 0 stays: the others complete the step. */
-	ps_client_start_pull(&clients[1], 1, &id, 1, SHORT_MS);
+	ps_client_start_pull(&clients[1], 1, &id, 1, WAIT_MS);
+	pass_deadline(&clients[0]);
 	assert_fails(ps_client_finish(&clients[1], NULL, 1, &err), STATUS_DEADLINE_EXCEEDED, &err,
 		"step 0: waiting for the push of workers 1, 2");
 	for (int i = 0; i < 2; i++)
@@ -165,7 +179,7 @@ END_TEST
 START_TEST(ssp_holds_the_fast_worker_and_lets_it_go_when_the_slow_one_moves)
 {
 	struct error err;
-	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_server *server = open_server_with("tcp://127.0.0.1:0", ps_test_clock());
 	struct ps_client fast, slow;
 	struct ps_job job = ps_job_defaults();
 	job.workers = 2;
@@ -180,7 +194,8 @@ START_TEST(ssp_holds_the_fast_worker_and_lets_it_go_when_the_slow_one_moves)
 		assert_ok(ps_client_finish(&fast, NULL, 1, &err), &err);
 	}
 	/* Step 3 is three ahead of the slow worker's step 0. */
-	ps_client_start_push_pull(&fast, 2, 0, &id, &value, 1, SHORT_MS);
+	ps_client_start_push_pull(&fast, 2, 0, &id, &value, 1, WAIT_MS);
+	pass_deadline(&slow);
 	assert_fails(ps_client_finish(&fast, NULL, 1, &err), STATUS_DEADLINE_EXCEEDED, &err,
 		"step 3: waiting for worker 1, at step 0 with a staleness of 2");
 	ps_client_start_pull(&fast, 3, &id, 1, WAIT_MS);
@@ -259,7 +274,7 @@ START_TEST(a_server_that_closes_ends_its_parked_calls)
 	join(&client, server, &job, 0);
 	ps_client_open(&watcher, ps_server_url(server), "", 0, 0);
 	const uint64_t id = 1;
-	ps_client_start_pull(&client, 5, &id, 1, 3 * SHORT_MS);
+	ps_client_start_pull(&client, 5, &id, 1, SHORT_MS);
 	ps_client_wait_for_parked(&watcher, 1);
 	ps_server_close(server);
 	assert_fails(ps_client_finish(&client, NULL, 1, &err), STATUS_UNAVAILABLE, &err, "Pull");

@@ -8,11 +8,13 @@
 #include <nng/protocol/reqrep0/req.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define HELD_MAX 4 /* messages that wait for later ones to overtake them */
 #define FLUSH_MS 10
+#define QUIET	 5 /* timeouts in a row before the relay stops */
 
 struct direction {
 	struct relay *relay;
@@ -26,6 +28,7 @@ struct direction {
 struct relay {
 	struct relay_faults faults;
 	atomic_uint dropped, duplicated, delayed;
+	atomic_bool stopping;
 	struct direction forth, back;
 	char url[64];
 };
@@ -48,15 +51,17 @@ static void *run(void *context)
 	struct direction *direction = context;
 	struct relay *relay = direction->relay;
 	const struct relay_faults *faults = &relay->faults;
-	for (;;) {
+	for (int quiet = 0; quiet < QUIET;) {
 		nng_msg *message, *copy;
 		int rv = nng_recvmsg(direction->from, &message, 0);
 		if (rv == NNG_ETIMEDOUT) {
 			flush(direction);
+			quiet = atomic_load(&relay->stopping) ? quiet + 1 : 0;
 			continue;
 		}
 		if (rv != 0)
 			break;
+		quiet = 0;
 		uint32_t fate = random_below(&direction->random, 100);
 		if (fate < faults->drop) {
 			atomic_fetch_add(&relay->dropped, 1);
@@ -111,10 +116,12 @@ struct relay *relay_open(const char *server_url, const struct relay_faults *faul
 
 void relay_close(struct relay *relay)
 {
-	nng_close(relay->forth.from);
-	nng_close(relay->back.from);
+	/* nng 1.5.2 does not survive a close while messages come or somebody receives. */
+	atomic_store(&relay->stopping, true);
 	pthread_join(relay->forth.thread, NULL);
 	pthread_join(relay->back.thread, NULL);
+	nng_close(relay->forth.from);
+	nng_close(relay->back.from);
 	free(relay);
 }
 

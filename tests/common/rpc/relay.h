@@ -20,6 +20,7 @@ struct relay_faults {
 
 /* Listens at some port of the loopback; see relay_url(). */
 struct relay *relay_open(const char *server_url, const struct relay_faults *faults, uint64_t seed);
+/* When it has been quiet for a moment: before its clients are closed. */
 void relay_close(struct relay *relay);
 const char *relay_url(const struct relay *relay);
 
