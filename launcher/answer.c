@@ -164,10 +164,3 @@ enum status json_print(json_t *object, struct error *err)
 	putchar('\n');
 	return STATUS_OK;
 }
-
-int answer_failed(const char *program, const struct error *err)
-{
-	fflush(stdout);
-	fprintf(stderr, "%s: %s\n", program, err->message);
-	return EXIT_FAILED;
-}

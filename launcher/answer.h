@@ -66,8 +66,4 @@ MUST_CHECK enum status ranking_print(const struct catalog *catalog, const struct
 /* Prints the object on one line of stdout and releases it. */
 MUST_CHECK enum status json_print(json_t *object, struct error *err);
 
-/* For a failure after the command line was understood: prints "program: message", returns
- * EXIT_FAILED. */
-int answer_failed(const char *program, const struct error *err);
-
 #endif

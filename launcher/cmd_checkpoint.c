@@ -66,7 +66,7 @@ static int run_verify(char **directories, bool json)
 	(void)json;
 	if (!directory_exists(directories[0])) {
 		error_set(&err, STATUS_NOT_FOUND, "%s: no such directory", directories[0]);
-		return answer_failed(program, &err);
+		return program_failed(program, &err);
 	}
 	enum status status = path_join(manifest, directories[0], MANIFEST_NAME, &err);
 	if (status == STATUS_OK && file_exists(manifest))
@@ -74,7 +74,7 @@ static int run_verify(char **directories, bool json)
 	else if (status == STATUS_OK)
 		status = verify_root(directories[0], &good, &err);
 	if (status != STATUS_OK)
-		return answer_failed(program, &err);
+		return program_failed(program, &err);
 	return good ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -254,7 +254,7 @@ static int run_inspect(char **directories, bool json)
 		status = print_inspection(&checkpoint, object, &err);
 	json_decref(object);
 	checkpoint_fini(&checkpoint);
-	return status == STATUS_OK ? EXIT_OK : answer_failed(program, &err);
+	return status == STATUS_OK ? EXIT_OK : program_failed(program, &err);
 }
 
 /* ---- diff ---- */
@@ -342,7 +342,7 @@ static int run_diff(char **directories, bool json)
 	checkpoint_fini(&left);
 	checkpoint_fini(&right);
 	if (status != STATUS_OK)
-		return answer_failed(program, &err);
+		return program_failed(program, &err);
 	return same ? EXIT_OK : EXIT_FAILED;
 }
 

@@ -79,5 +79,5 @@ int cmd_evaluate(int argc, char **argv)
 		print_text(&found);
 	ratings_fini(&ratings);
 	answer_close(&answer);
-	return status == STATUS_OK ? EXIT_OK : answer_failed(line.program, &err);
+	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);
 }

@@ -108,7 +108,7 @@ int cmd_export(int argc, char **argv)
 		return flags_exit(line.program, status, &err);
 	status = export_model(&options, &report, &err);
 	if (status != STATUS_OK)
-		return answer_failed(line.program, &err);
+		return program_failed(line.program, &err);
 	print_notes(line.program, report.notes);
 	print_report(&options, &report);
 	return EXIT_OK;

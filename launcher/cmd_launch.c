@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "launcher/commands.h"
 #include "launcher/launch.h"
+#include "worker/options.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,48 +19,47 @@ struct options {
 	const char *hostfile, *server_host, *token_file;
 };
 
-/* argv in two: what launch itself takes, and what goes to the workers as it stands. */
+/* What goes to the workers as it stands. */
 struct arguments {
-	char **own;
-	int own_count;
+	char **all; /* a copy that parsing may reorder */
 	const char **passed;
 	size_t passed_count;
 };
 
+/* The options' row of "--name" or "--name=value", or of an unambiguous beginning of the name. */
 static const struct flag *find_own(const struct flag_group *group, const char *argument)
 {
+	const struct flag *found = NULL;
+	if (strncmp(argument, "--", 2) != 0)
+		return NULL;
+	argument += 2;
 	size_t length = strcspn(argument, "=");
+	if (length == 0)
+		return NULL;
 	for (size_t i = 0; i < group->count; i++) {
 		const char *name = group->flags[i].name;
-		if (length == strlen(name) + 2 && memcmp(argument, "--", 2) == 0 &&
-			memcmp(argument + 2, name, length - 2) == 0)
-			return &group->flags[i];
+		if (strncmp(argument, name, length) != 0)
+			continue;
+		found = &group->flags[i];
+		if (name[length] == '\0')
+			break;
 	}
-	return NULL;
+	return found;
 }
 
+/* Leaves out launch's own options; what is left has been parsed, so every option has its value. */
 static enum status split(struct arguments *ret, const struct flag_group *group, int argc,
 	char **argv, struct error *err)
 {
 	enum status status =
-		memory_zalloc(&ret->own, (size_t)argc + 1, sizeof(*ret->own), "arguments", err);
-	if (status == STATUS_OK)
-		status = memory_zalloc(
-			&ret->passed, (size_t)argc, sizeof(*ret->passed), "arguments", err);
-	if (status != STATUS_OK)
-		return status;
-	ret->own[ret->own_count++] = argv[0];
-	for (int i = 1; i < argc; i++) {
-		bool own = find_own(group, argv[i]) != NULL;
-		if (!own && strcmp(argv[i], "--help") != 0) {
+		memory_zalloc(&ret->passed, (size_t)argc, sizeof(*ret->passed), "arguments", err);
+	for (int i = 1; i < argc && status == STATUS_OK; i++) {
+		if (!find_own(group, argv[i]))
 			ret->passed[ret->passed_count++] = argv[i];
-			continue;
-		}
-		ret->own[ret->own_count++] = argv[i];
-		if (own && !strchr(argv[i], '=') && i + 1 < argc)
-			ret->own[ret->own_count++] = argv[++i];
+		else if (!strchr(argv[i], '='))
+			i++;
 	}
-	return STATUS_OK;
+	return status;
 }
 
 static enum status check(const struct options *options, struct error *err)
@@ -186,28 +186,55 @@ int cmd_launch(int argc, char **argv)
 			.value_name = "N",
 			.help = "only 0 for now: a job that fails is not restarted"},
 	};
-	const struct flag_group group = {
-		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
+	/* Parsed here too: a wrong option ends one program, before any is started. */
+	double connect_timeout_s;
+	const struct flag worker_flags[] = {
+		{.name = "connect-timeout",
+			.kind = FLAG_DOUBLE,
+			.target = &connect_timeout_s,
+			.value_name = "SECONDS",
+			.help = "how long a worker looks for a server (default 10)",
+			.min = 0.1,
+			.max = 3600},
+	};
+	struct train_options train;
+	struct train_flags train_flags;
+	train_options_init(&train, &train_flags);
+	const struct flag_group groups[] = {
+		{"options", flags, sizeof(flags) / sizeof(flags[0])},
+		{"Training, handed to the workers", train_flags.flags, train_flags.count},
+		{"Workers", worker_flags, 1},
+	};
 	const struct command_line line = {
 		.program = "marquee launch",
 		.summary =
 			"Starts parameter servers and workers, forwards what they print, and ends "
-			"all of\nthem when one fails. Every other option goes to the workers: see "
-			"'worker --help'.",
-		.operands = NULL,
-		.groups = &group,
-		.group_count = 1,
+			"all of\nthem when one fails.",
+		.groups = groups,
+		.group_count = sizeof(groups) / sizeof(groups[0]),
 	};
 	struct arguments arguments = {0};
 	struct error err = {0};
-	enum status status = split(&arguments, &group, argc, argv, &err);
+	bool usage = true;
+	enum status status = memory_alloc(
+		&arguments.all, (size_t)argc + 1, sizeof(*arguments.all), "arguments", &err);
+	if (status == STATUS_OK) {
+		memcpy(arguments.all, argv, ((size_t)argc + 1) * sizeof(*argv));
+		status = flags_parse(&line, argc, arguments.all, NULL, &err);
+	}
 	if (status == STATUS_OK)
-		status = flags_parse(&line, arguments.own_count, arguments.own, NULL, &err);
+		status = train_options_finish(&train, &err);
+	if (status == STATUS_OK)
+		status = split(&arguments, &groups[0], argc, argv, &err);
 	if (status == STATUS_OK)
 		status = check(&options, &err);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
+		usage = false;
 		status = run(&options, &arguments, &err);
-	free(arguments.own);
+	}
+	free(arguments.all);
 	free(arguments.passed);
-	return flags_exit(line.program, status, &err);
+	if (status == STATUS_OK || usage)
+		return flags_exit(line.program, status, &err);
+	return program_failed(line.program, &err);
 }

@@ -167,5 +167,5 @@ int cmd_predict(int argc, char **argv)
 		print_text(&answer, &subject, &prediction);
 	free(subject.vector);
 	answer_close(&answer);
-	return status == STATUS_OK ? EXIT_OK : answer_failed(line.program, &err);
+	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);
 }

@@ -174,5 +174,5 @@ int cmd_recommend(int argc, char **argv)
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
 	status = run(&arguments, &err);
-	return status == STATUS_OK ? EXIT_OK : answer_failed(line.program, &err);
+	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);
 }

@@ -100,5 +100,5 @@ int cmd_similar(int argc, char **argv)
 			      : print_text(catalog, movie, &top, &err);
 	top_k_fini(&top);
 	answer_close(&answer);
-	return status == STATUS_OK ? EXIT_OK : answer_failed(line.program, &err);
+	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);
 }

@@ -27,13 +27,15 @@ int cmd_train(int argc, char **argv)
 	const struct flag_group group = {"Training", flags.flags, flags.count};
 	const struct command_line line = {
 		.program = program,
-		.summary = "Trains in one process, with the embedding tables embedded in it.",
+		.summary = "Trains in one process, with the embedding tables inside it.",
 		.groups = &group,
 		.group_count = 1,
 	};
 	enum status status = flags_parse(&line, argc, argv, NULL, &error);
 	if (status == STATUS_OK)
 		status = train_options_finish(&options, &error);
+	if (status != STATUS_OK)
+		return flags_exit(program, status, &error);
 	struct comm comm;
 	comm_local_init(&comm);
 	struct trainer_setup setup = {
@@ -44,9 +46,8 @@ int cmd_train(int argc, char **argv)
 		.progress_descriptor = STDERR_FILENO,
 	};
 	struct train_result result;
-	if (status == STATUS_OK)
-		status = trainer_run(&options, &setup, &result, &error);
-	if (status == STATUS_OK)
-		summary_print(stdout, &options, &result);
-	return flags_exit(program, status, &error);
+	if (trainer_run(&options, &setup, &result, &error) != STATUS_OK)
+		return program_failed(program, &error);
+	summary_print(stdout, &options, &result);
+	return EXIT_OK;
 }

@@ -268,14 +268,26 @@ enum status flags_parse(const struct command_line *line, int argc, char **argv, 
 	return STATUS_OK;
 }
 
+void flags_add_hint(const char *program, struct error *err)
+{
+	size_t used = strlen(err->message);
+	snprintf(err->message + used, sizeof(err->message) - used, ": see '%s --help'", program);
+}
+
 int flags_exit(const char *program, enum status status, const struct error *err)
 {
 	if (status == STATUS_OK || status == STATUS_CANCELLED)
 		return EXIT_OK;
-	if (status == STATUS_INVALID_ARGUMENT) {
-		fprintf(stderr, "%s: %s: see '%s --help'\n", program, err->message, program);
-		return EXIT_USAGE;
-	}
+	struct error message = *err;
+	if (status == STATUS_INVALID_ARGUMENT)
+		flags_add_hint(program, &message);
+	int code = program_failed(program, &message);
+	return status == STATUS_INVALID_ARGUMENT ? EXIT_USAGE : code;
+}
+
+int program_failed(const char *program, const struct error *err)
+{
+	fflush(stdout);
 	fprintf(stderr, "%s: %s\n", program, err->message);
 	return EXIT_FAILED;
 }

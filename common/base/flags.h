@@ -72,4 +72,13 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
  */
 int flags_exit(const char *program, enum status status, const struct error *err);
 
+/* Appends the hint at --help to a usage error, for programs that print it themselves. */
+void flags_add_hint(const char *program, struct error *err);
+
+/*
+ * Prints "program: message" and returns EXIT_FAILED: for what goes wrong after the command line was
+ * understood, whatever its status. Flushes stdout before, so that results stand above the message.
+ */
+int program_failed(const char *program, const struct error *err);
+
 #endif
