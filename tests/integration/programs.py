@@ -1,4 +1,5 @@
 """Runs the built programs for tests: with deadlines, ephemeral addresses, and nothing left behind."""
+import json
 import os
 import re
 import select
@@ -45,6 +46,21 @@ def marquee(*arguments, **options):
 
 def mpirun(workers, *arguments, **options):
     return run("mpirun", "-n", workers, program("worker"), *arguments, **options)
+
+
+def read_safetensors(path):
+    """The file's tensors by name, as numpy arrays."""
+    import numpy as np
+    kinds = {"F32": "<f4", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1"}
+    with open(path, "rb") as file:
+        data = file.read()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, about in json.loads(data[8:begin]).items():
+        if name != "__metadata__":
+            first, last = about["data_offsets"]
+            tensors[name] = np.frombuffer(data[begin + first:begin + last], kinds[about["dtype"]]).reshape(about["shape"])
+    return tensors
 
 
 def processes_with(*arguments):
