@@ -1,5 +1,6 @@
 #include "common/checkpoint/directory.h"
 
+#include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/memory.h"
 #include "common/checkpoint/json_field.h"
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STEP_PREFIX   "step-"
@@ -19,6 +22,8 @@
 #define PARTIAL	      ".partial"  /* being written */
 #define REPLACED      ".replaced" /* on its way out */
 #define BEST_NAME     "best.json"
+#define PROBE_NAME    "writable.tmp"
+#define LOCK_PAUSE_S  0.05
 #define BEST_SIZE_MAX ((size_t)1 << 16)
 
 void checkpoint_shard_name(uint32_t shard, char name[MANIFEST_FILE_NAME_SIZE])
@@ -77,6 +82,48 @@ enum status checkpoint_path(
 	const char *root, uint64_t step, char ret_path[PATH_SIZE], struct error *err)
 {
 	return step_path(root, step, "", ret_path, err);
+}
+
+/* Permissions do not tell (a full disk, a read-only one): a file does. */
+static enum status try_to_write(const char *root, struct error *err)
+{
+	char path[PATH_SIZE];
+	enum status status = path_join(path, root, PROBE_NAME, err);
+	if (status != STATUS_OK)
+		return status;
+	int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (descriptor < 0)
+		return error_set_errno(err, errno, "%s: cannot write here", root);
+	close(descriptor);
+	unlink(path);
+	return STATUS_OK;
+}
+
+enum status checkpoint_lock(const char *root, double wait_s, int *ret_descriptor, struct error *err)
+{
+	enum status status = directory_create(root, err);
+	if (status == STATUS_OK)
+		status = try_to_write(root, err);
+	if (status != STATUS_OK)
+		return status;
+	int descriptor = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (descriptor < 0)
+		return error_set_errno(err, errno, "%s", root);
+	const struct timespec pause = {.tv_nsec = (long)(LOCK_PAUSE_S * 1e9)};
+	/* A file system without locks has none to give: then nobody is kept out. */
+	while (flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+		if (wait_s <= 0) {
+			close(descriptor);
+			return error_set(err, STATUS_FAILED_PRECONDITION,
+				"%s: another run is writing its checkpoints here: wait for it, end "
+				"it, or choose another directory",
+				root);
+		}
+		wait_s -= LOCK_PAUSE_S;
+		nanosleep(&pause, NULL);
+	}
+	*ret_descriptor = descriptor;
+	return STATUS_OK;
 }
 
 enum status checkpoint_begin(
@@ -372,6 +419,32 @@ static enum status remove_entry(const char *root, const struct entry *entry, str
 	return status == STATUS_OK ? remove_step(path, err) : status;
 }
 
+static enum status remove_best(const char *root, struct error *err)
+{
+	char best[PATH_SIZE];
+	enum status status = path_join(best, root, BEST_NAME, err);
+	return status == STATUS_OK ? directory_remove(best, err) : status;
+}
+
+enum status checkpoint_discard_after(const char *root, uint64_t step, struct error *err)
+{
+	struct entry_list list = {0};
+	uint64_t best;
+	double test_rmse;
+	enum status status = checkpoint_read_best(root, &best, &test_rmse, err);
+	if (status == STATUS_OK && best > step)
+		status = remove_best(root, err);
+	if (status == STATUS_OK || status == STATUS_NOT_FOUND)
+		status = scan(&list, root, err);
+	for (size_t i = 0; i < list.count && status == STATUS_OK; i++)
+		if (list.entries[i].step > step)
+			status = remove_entry(root, &list.entries[i], err);
+	free(list.entries);
+	return status == STATUS_OK
+		       ? status
+		       : error_wrap(err, status, "discard checkpoints after step %" PRIu64, step);
+}
+
 enum status checkpoint_prune(const char *root, uint64_t keep, struct error *err)
 {
 	struct entry_list list = {0};
@@ -405,11 +478,8 @@ cleanup:
 enum status checkpoint_discard(const char *root, struct error *err)
 {
 	struct entry_list list = {0};
-	char best[PATH_SIZE];
 	/* best.json goes first: it must not name what is gone. */
-	enum status status = path_join(best, root, BEST_NAME, err);
-	if (status == STATUS_OK)
-		status = directory_remove(best, err);
+	enum status status = remove_best(root, err);
 	if (status == STATUS_OK)
 		status = scan(&list, root, err);
 	for (size_t i = 0; i < list.count && status == STATUS_OK; i++)

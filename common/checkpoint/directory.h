@@ -8,7 +8,8 @@
  * no function here sees it except begin and prune, which remove it. Nothing old is removed before
  * the new one is committed, also not a checkpoint of the same step.
  *
- * Threads: one writer a root; readers may look at any time.
+ * Threads: one writer a root, which checkpoint_lock() sees to between processes; readers may look
+ * at any time.
  */
 #ifndef MARQUEE_CHECKPOINT_DIRECTORY_H
 #define MARQUEE_CHECKPOINT_DIRECTORY_H
@@ -26,6 +27,15 @@
 void checkpoint_shard_name(uint32_t shard, char name[MANIFEST_FILE_NAME_SIZE]);
 /* Whether a file of a manifest is a shard. */
 bool checkpoint_is_shard(const char *name);
+
+/*
+ * Makes the caller ROOT's one writer: creates ROOT, tries whether files can be written there, and
+ * locks it. Another writer that is just ending is waited for, up to wait_s; FAILED_PRECONDITION:
+ * it is still there. Returns a descriptor for close(), which gives the lock back, as does the end
+ * of the process.
+ */
+MUST_CHECK enum status checkpoint_lock(
+	const char *root, double wait_s, int *ret_descriptor, struct error *err);
 
 /* Creates ROOT and an empty directory to write the step's files to, in place of a leftover one.
  * Returns its path. */
@@ -89,6 +99,12 @@ MUST_CHECK enum status checkpoint_resolve(
 
 /* Removes every checkpoint of ROOT and best.json: the user wants to start afresh. */
 MUST_CHECK enum status checkpoint_discard(const char *root, struct error *err);
+
+/*
+ * Removes the checkpoints of ROOT behind `step`, the best one too: a run that had to go on from
+ * before them has been here again.
+ */
+MUST_CHECK enum status checkpoint_discard_after(const char *root, uint64_t step, struct error *err);
 
 /*
  * Removes all but the newest `keep` checkpoints, never the newest nor the best, and half-written

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROWS 11
 #define DIM  3
@@ -482,6 +483,46 @@ START_TEST(the_newest_falls_back_to_one_that_verifies_and_says_so)
 }
 END_TEST
 
+START_TEST(what_lies_behind_a_step_is_discarded_the_best_too)
+{
+	struct error err;
+	uint64_t best;
+	double test_rmse;
+	for (uint64_t step = 10; step <= 40; step += 10)
+		write_step(step, 1, NAN);
+	assert_ok(checkpoint_mark_best(root, 20, 0.9, &err), &err);
+	assert_ok(checkpoint_discard_after(root, 30, &err), &err);
+	assert_steps((const uint64_t[]){10, 20, 30}, 3);
+	assert_ok(checkpoint_read_best(root, &best, &test_rmse, &err), &err);
+	ck_assert_uint_eq(best, 20);
+	assert_ok(checkpoint_discard_after(root, 10, &err), &err);
+	assert_steps((const uint64_t[]){10}, 1);
+	assert_fails(checkpoint_read_best(root, &best, &test_rmse, &err), STATUS_NOT_FOUND, &err,
+		"best.json");
+}
+END_TEST
+
+START_TEST(a_directory_has_one_writer)
+{
+	struct error err;
+	char inside[PATH_SIZE], file[PATH_SIZE];
+	int first, second;
+	scratch_path(inside, root, "deeper/down");
+	assert_ok(checkpoint_lock(inside, 0, &first, &err), &err);
+	ck_assert_uint_eq(count_entries(inside), 0);
+	assert_fails(checkpoint_lock(inside, 0.1, &second, &err), STATUS_FAILED_PRECONDITION, &err,
+		"another run");
+	close(first);
+	assert_ok(checkpoint_lock(inside, 0, &second, &err), &err);
+	close(second);
+	scratch_write(scratch_path(file, root, "file"), "", 0);
+	assert_fails(checkpoint_lock(file, 0, &first, &err), STATUS_INVALID_ARGUMENT, &err,
+		"is not a directory");
+	assert_fails(checkpoint_lock("/proc/checkpoints", 0, &first, &err), STATUS_NOT_FOUND, &err,
+		"/proc/checkpoints: cannot create");
+}
+END_TEST
+
 START_TEST(pruning_keeps_the_newest_and_the_best)
 {
 	struct error err;
@@ -528,6 +569,8 @@ int main(void)
 		missing_and_swapped_files_are_refused, a_manifest_that_leads_outside_is_refused,
 		a_manifest_of_another_version_or_edited_is_refused,
 		the_newest_falls_back_to_one_that_verifies_and_says_so,
-		pruning_keeps_the_newest_and_the_best, NULL};
+		pruning_keeps_the_newest_and_the_best,
+		what_lies_behind_a_step_is_discarded_the_best_too, a_directory_has_one_writer,
+		NULL};
 	return run_cases("checkpoint", cases);
 }
