@@ -1,6 +1,5 @@
 #include "worker/comm.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 /* In the local job a span's sums are added up by hand: a worker may own several spans. */
@@ -39,20 +38,32 @@ void comm_local_init(struct comm *comm)
 	*comm = (struct comm){.rank = 0, .workers = 1, .operations = &operations};
 }
 
+/* What a call after the job's failure returns. */
+static enum status failed_already(const struct comm *comm, struct error *err)
+{
+	return error_set(err, STATUS_ABORTED, "worker %u failed: see its message", comm->speaker);
+}
+
 enum status comm_all_gather(
 	struct comm *comm, const void *bytes, size_t size, void *out, struct error *err)
 {
+	if (comm->failed)
+		return failed_already(comm, err);
 	return comm->operations->all_gather(comm, bytes, size, out, err);
 }
 
 enum status comm_broadcast(struct comm *comm, void *bytes, size_t size, struct error *err)
 {
+	if (comm->failed)
+		return failed_already(comm, err);
 	return comm->operations->broadcast(comm, bytes, size, err);
 }
 
 enum status comm_tree_sum(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
 	float *const *sums, uint32_t span_count, size_t n, struct error *err)
 {
+	if (comm->failed)
+		return failed_already(comm, err);
 	return comm->operations->tree_sum(comm, lanes, spans, sums, span_count, n, err);
 }
 
@@ -93,12 +104,18 @@ enum status comm_lane_sum(
 enum status comm_agree(struct comm *comm, enum status mine, struct error *err)
 {
 	struct error first = {.status = mine};
+	if (comm->failed)
+		return mine != STATUS_OK ? mine : failed_already(comm, err);
 	if (mine != STATUS_OK && err)
 		first = *err;
 	enum status status = comm_broadcast(comm, &first, sizeof(first), err);
 	if (status != STATUS_OK)
 		return status;
-	if (first.status != STATUS_OK && err)
+	if (first.status == STATUS_OK)
+		return STATUS_OK;
+	comm->failed = true;
+	comm->speaker = 0;
+	if (err)
 		*err = first;
 	return first.status;
 }
@@ -106,16 +123,25 @@ enum status comm_agree(struct comm *comm, enum status mine, struct error *err)
 enum status comm_agree_all(struct comm *comm, enum status mine, struct error *err)
 {
 	uint32_t number = (uint32_t)mine, all[LANES_MAX];
+	if (comm->failed)
+		return mine != STATUS_OK ? mine : failed_already(comm, err);
+	if (comm->workers > LANES_MAX) { /* seen alike by all of them */
+		comm->failed = true;
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"%u workers, at most %u are possible", comm->workers, LANES_MAX);
+	}
 	enum status status = comm_all_gather(comm, &number, sizeof(number), all, err);
 	if (status != STATUS_OK)
 		return status;
 	for (uint32_t worker = 0; worker < comm->workers; worker++) {
 		if (all[worker] == STATUS_OK)
 			continue;
+		comm->failed = true;
+		comm->speaker = worker;
 		if (mine != STATUS_OK)
-			return mine; /* it has its own words for it */
+			return mine;
 		return error_set(err, status_from_wire(all[worker]),
-			"worker %u failed, see its message", worker);
+			"worker %u failed: see its message", worker);
 	}
 	return STATUS_OK;
 }

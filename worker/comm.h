@@ -7,6 +7,9 @@
  * make the same calls in the same order. A call that waits longer than the deadline fails with the
  * name of the call.
  *
+ * A failure that was agreed on (comm_agree, comm_agree_all) ends the talk: every worker knows it,
+ * so every later call returns at once, and no worker waits for one that has already given up.
+ *
  * Threads: owner-thread only.
  */
 #ifndef MARQUEE_WORKER_COMM_H
@@ -15,6 +18,7 @@
 #include "common/base/lane_tree.h"
 #include "common/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +42,8 @@ struct comm {
 	uint32_t rank;
 	uint32_t workers;
 	const struct comm_operations *operations;
+	bool failed;	  /* every worker knows of the job's failure */
+	uint32_t speaker; /* failed: the worker whose message says why; the others need not */
 };
 
 /* A job of one worker. */
@@ -74,8 +80,10 @@ MUST_CHECK enum status comm_lane_sum(struct comm *comm, const double *values, ui
  */
 MUST_CHECK enum status comm_agree(struct comm *comm, enum status mine, struct error *err);
 
-/* As comm_agree, for a step that every worker takes: the first failure in rank order goes to
- * everyone. */
+/*
+ * As comm_agree, for a step that every worker takes: the first worker in rank order that failed is
+ * the speaker. One that failed keeps its own words; the others get the speaker's status.
+ */
 MUST_CHECK enum status comm_agree_all(struct comm *comm, enum status mine, struct error *err);
 
 #endif

@@ -146,10 +146,8 @@ enum status connector_open(struct connector **ret, const struct connect_options 
 {
 	struct connector *connector;
 	struct job_secrets secrets = {0};
-	if (comm->workers > LANES_MAX)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"%u workers, at most %u are possible", comm->workers, LANES_MAX);
-	enum status status = memory_zalloc(&connector, 1, sizeof(*connector), "connector", err);
+	enum status status = comm_agree_all(
+		comm, memory_zalloc(&connector, 1, sizeof(*connector), "connector", err), err);
 	if (status != STATUS_OK)
 		return status;
 	connector->options = *options;
@@ -173,6 +171,7 @@ enum status connector_open(struct connector **ret, const struct connect_options 
 		if (status == STATUS_OK)
 			status = host_shard(connector, secrets.token, err);
 	}
+	status = comm_agree_all(comm, status, err);
 	if (status != STATUS_OK) {
 		connector_close(connector);
 		return status;

@@ -17,6 +17,13 @@
 
 #define PROGRAM "worker"
 
+/*
+ * How long a worker holds back a message of which another one is likely to have the cause: that one
+ * ends the job as soon as it has spoken.
+ */
+#define SECONDHAND_WAIT_S 3
+#define SAME_CAUSE_WAIT_S 1
+
 /* Others may wait in a collective for as long as worker 0 writes a checkpoint. */
 #define COMM_DEADLINE_FACTOR 10
 
@@ -59,7 +66,43 @@ static enum status parse(struct worker_options *options, int argc, char **argv, 
 	return status;
 }
 
-static enum status run(const struct worker_options *options, struct comm *comm, struct error *err)
+/* How this rank ends. */
+struct ending {
+	const struct comm *comm;
+	bool launched; /* by mpirun: with other ranks to end */
+	bool said;     /* the message is out */
+};
+
+/*
+ * Prints why this worker failed. One message a cause: of what all workers know the speaker alone
+ * tells, and who only noticed that another one failed gives it the time to tell and end the job.
+ */
+static void on_failure(void *context, enum status status, const struct error *err)
+{
+	struct ending *ending = context;
+	const struct comm *comm = ending->comm;
+	if (ending->said)
+		return;
+	ending->said = true;
+	if (comm->failed && comm->speaker != comm->rank)
+		return;
+	if (ending->launched && !comm->failed) {
+		if (status == STATUS_ABORTED)
+			sleep(SECONDHAND_WAIT_S);
+		else if (comm->rank != 0 &&
+			 (status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED))
+			sleep(SAME_CAUSE_WAIT_S);
+	}
+	struct error message = *err;
+	/* What all of them have failed in alike is no one's own. */
+	if (comm->workers > 1 && !(comm->failed && comm->speaker == 0))
+		(void)!error_wrap(&message, status, "worker %u", comm->rank);
+	program_failed(PROGRAM, &message);
+	fflush(stderr);
+}
+
+static enum status run(const struct worker_options *options, struct comm *comm,
+	struct ending *ending, struct error *err)
 {
 	struct connector *connector;
 	enum status status =
@@ -71,6 +114,8 @@ static enum status run(const struct worker_options *options, struct comm *comm, 
 		.clock = clock_real(),
 		.connect = connector_connect,
 		.connect_context = connector,
+		.on_failure = on_failure,
+		.failure_context = ending,
 		.out = comm->rank == 0 ? stdout : NULL,
 		.progress_descriptor = comm->rank == 0 ? STDERR_FILENO : -1,
 	};
@@ -85,25 +130,47 @@ static enum status run(const struct worker_options *options, struct comm *comm, 
 	return status;
 }
 
+/* A failure of this worker alone must end the others; of one that all know, all end by themselves.
+ */
+static int end_failed(
+	struct ending *ending, struct comm *comm, int code, enum status status, struct error *err)
+{
+	on_failure(ending, status, err);
+	if (!ending->launched)
+		return code;
+	if (!comm->failed)
+		comm_mpi_abort(code);
+	comm_mpi_close(comm);
+	return code;
+}
+
 int main(int argc, char **argv)
 {
 	struct worker_options options = {0};
 	struct error error = {0};
 	enum status status = parse(&options, argc, argv, &error);
-	if (status != STATUS_OK)
-		return flags_exit(PROGRAM, status, &error);
+	if (status == STATUS_CANCELLED)
+		return EXIT_OK;
 	struct comm local, *comm = &local;
-	bool launched = comm_mpi_is_launched();
+	struct error no_mpi;
 	comm_local_init(&local);
-	if (launched)
-		status = comm_mpi_open(&comm, clock_real(),
-			options.train.deadline_s * COMM_DEADLINE_FACTOR, &error);
-	if (status == STATUS_OK)
-		status = run(&options, comm, &error);
-	int code = flags_exit(PROGRAM, status, &error);
-	if (launched && status != STATUS_OK)
-		comm_mpi_abort(code);
-	if (launched)
+	struct ending ending = {.comm = comm, .launched = comm_mpi_is_launched()};
+	if (ending.launched &&
+		comm_mpi_open(&comm, clock_real(), options.train.deadline_s * COMM_DEADLINE_FACTOR,
+			&no_mpi) != STATUS_OK)
+		return program_failed(PROGRAM, &no_mpi);
+	ending.comm = comm;
+	int code = status == STATUS_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
+	if (status == STATUS_INVALID_ARGUMENT)
+		flags_add_hint(PROGRAM, &error);
+	/* What is wrong with the command line is so for all of them. */
+	status = comm_agree_all(comm, status, &error);
+	if (status != STATUS_OK)
+		return end_failed(&ending, comm, code, status, &error);
+	status = run(&options, comm, &ending, &error);
+	if (status != STATUS_OK)
+		return end_failed(&ending, comm, EXIT_FAILED, status, &error);
+	if (ending.launched)
 		comm_mpi_close(comm);
-	return code;
+	return EXIT_OK;
 }

@@ -2,12 +2,14 @@
 
 #include "common/base/file.h"
 #include "common/base/lane_tree.h"
+#include "common/checkpoint/json_field.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#define STALENESS_MAX	 1000000
 #define MODEL_FILE_LIMIT ((size_t)1 << 20)
 
 static const char *const mode_names[] = {
@@ -43,7 +45,7 @@ static void add_result_flags(struct train_flags *flags, struct train_options *o)
 				0, "sync|ssp|async", &o->given.mode, false});
 	add_flag(flags, (struct flag){"staleness", FLAG_U64, &o->staleness, "K",
 				"ssp: steps a worker may run ahead of the slowest (default 4)", 0,
-				1000000, NULL, &o->given.staleness, false});
+				STALENESS_MAX, NULL, &o->given.staleness, false});
 	add_flag(flags, (struct flag){"seed", FLAG_U64, &o->seed, "N",
 				"of first values, split, shuffle and masks (default 1)", 0, 0, NULL,
 				&o->given.seed, false});
@@ -94,7 +96,7 @@ static void add_run_flags(struct train_flags *flags, struct train_options *o)
 				"discard the checkpoints that are in the directory", 0, 0, NULL,
 				NULL, false});
 	add_flag(flags, (struct flag){"dump-metrics", FLAG_STRING, &o->dump_metrics, "FILE",
-				"append one JSON object per epoch", 0, 0, NULL, NULL, false});
+				"append one JSON object per epoch to it", 0, 0, NULL, NULL, false});
 	add_flag(flags,
 		(struct flag){"metrics-every", FLAG_U64, &o->metrics_every, "N",
 			"and one every N steps (default 0: epochs only)", 0, 0, NULL, NULL, false});
@@ -224,8 +226,8 @@ static json_t *optimizer_to_json(const struct optimizer_config *o)
 
 json_t *train_options_to_json(const struct train_options *o)
 {
-	return json_pack("{s:I, s:I, s:I, s:f, s:f, s:s, s:I, s:s, s:s*, s:o}", "seed",
-		(json_int_t)o->seed, "lanes", (json_int_t)o->lanes, "batch_size",
+	return json_pack("{s:o, s:I, s:I, s:f, s:f, s:s, s:I, s:s, s:s*, s:o}", "seed",
+		json_from_u64(o->seed), "lanes", (json_int_t)o->lanes, "batch_size",
 		(json_int_t)o->batch_size, "holdout", o->holdout, "unknown_rate", o->unknown_rate,
 		"mode", train_mode_name(o->mode), "staleness", (json_int_t)o->staleness, "shuffle",
 		o->shuffle ? "full" : "none", "test_ratings", o->test_ratings, "optimizer",
@@ -266,11 +268,11 @@ static enum status optimizer_from_json(
 
 /* One whole-number option: taken from the checkpoint, or equal to what was given. */
 static enum status take_u64(
-	uint64_t *target, bool given, json_int_t saved, const char *name, struct error *err)
+	uint64_t *target, bool given, uint64_t saved, const char *name, struct error *err)
 {
-	if (given && *target != (uint64_t)saved)
+	if (given && *target != saved)
 		return conflict(name, err);
-	*target = (uint64_t)saved;
+	*target = saved;
 	return STATUS_OK;
 }
 
@@ -283,38 +285,37 @@ static enum status take_double(
 	return STATUS_OK;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 enum status train_options_from_json(struct train_options *o, const json_t *json, struct error *err)
 {
-	json_int_t seed, lanes, batch, staleness;
+	uint64_t seed;
+	json_int_t lanes, batch, staleness;
 	double holdout, unknown_rate;
 	const char *mode, *shuffle, *test_ratings = NULL;
 	json_t *optimizer;
 	/* jansson's unpack does not change what it reads; its type is not const. */
 	json_t *source = (json_t *)(uintptr_t)json;
-	if (json_unpack(source, "{s:I, s:I, s:I, s:F, s:F, s:s, s:I, s:s, s?s, s:o}", "seed", &seed,
-		    "lanes", &lanes, "batch_size", &batch, "holdout", &holdout, "unknown_rate",
-		    &unknown_rate, "mode", &mode, "staleness", &staleness, "shuffle", &shuffle,
-		    "test_ratings", &test_ratings, "optimizer", &optimizer) != 0)
+	if (json_field_u64(json, "seed", &seed, NULL) != STATUS_OK ||
+		json_unpack(source, "{s:I, s:I, s:F, s:F, s:s, s:I, s:s, s?s, s:o}", "lanes",
+			&lanes, "batch_size", &batch, "holdout", &holdout, "unknown_rate",
+			&unknown_rate, "mode", &mode, "staleness", &staleness, "shuffle", &shuffle,
+			"test_ratings", &test_ratings, "optimizer", &optimizer) != 0)
 		return error_set(err, STATUS_DATA_LOSS, "training: a field is missing");
 	if (lanes < 1 || lanes > (json_int_t)LANES_MAX || batch < 1 ||
 		batch > (json_int_t)BATCH_SIZE_MAX || batch % lanes != 0 || holdout < 0 ||
-		holdout > 0.9 || unknown_rate < 0 || unknown_rate > 1 || staleness < 0)
+		holdout > 0.9 || unknown_rate < 0 || unknown_rate > 1 || staleness < 0 ||
+		staleness > STALENESS_MAX)
 		return error_set(err, STATUS_DATA_LOSS, "training: a value is out of range");
 	struct train_options taken = *o;
 	struct optimizer_config saved;
 	enum status status = take_u64(&taken.seed, o->given.seed, seed, "seed", err);
 	if (status == STATUS_OK)
-		status = take_u64(&taken.lanes, o->given.lanes, lanes, "lanes", err);
+		status = take_u64(&taken.lanes, o->given.lanes, (uint64_t)lanes, "lanes", err);
 	if (status == STATUS_OK)
-		status = take_u64(&taken.batch_size, o->given.batch_size, batch, "batch-size", err);
+		status = take_u64(
+			&taken.batch_size, o->given.batch_size, (uint64_t)batch, "batch-size", err);
 	if (status == STATUS_OK)
-		status =
-			take_u64(&taken.staleness, o->given.staleness, staleness, "staleness", err);
+		status = take_u64(&taken.staleness, o->given.staleness, (uint64_t)staleness,
+			"staleness", err);
 	if (status == STATUS_OK)
 		status = take_double(&taken.holdout, o->given.holdout, holdout, "holdout", err);
 	if (status == STATUS_OK)
@@ -331,9 +332,11 @@ enum status train_options_from_json(struct train_options *o, const json_t *json,
 	taken.shuffle = strcmp(shuffle, "none") != 0;
 	if (o->given.shuffle && taken.shuffle != o->shuffle)
 		return conflict("shuffle", err);
-	if (o->given.test_ratings && !same_text(test_ratings, o->test_ratings))
+	/* Whether there is such a file decides what is trained on; which one it is does not. */
+	if (o->given.test_ratings && !test_ratings)
 		return conflict("test-ratings", err);
-	taken.test_ratings = test_ratings;
+	if (!o->given.test_ratings)
+		taken.test_ratings = test_ratings;
 	if (o->given.optimizer && saved.kind != o->optimizer.kind)
 		return conflict("optimizer", err);
 	if (o->given.learning_rate)

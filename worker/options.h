@@ -91,7 +91,8 @@ json_t *train_options_to_json(const struct train_options *options);
 
 /*
  * Takes the deciding options from a manifest's JSON. An option that the command line gave with
- * another value is INVALID_ARGUMENT naming both; the learning rate alone may be changed. Strings
+ * another value is INVALID_ARGUMENT naming it; the learning rate may be changed, and which file of
+ * test ratings is read. Strings
  * are borrowed from json, which must outlive options.
  */
 MUST_CHECK enum status train_options_from_json(

@@ -97,7 +97,7 @@ struct params {
 	uint32_t table_count;
 	struct table_spec tables[PARAMS_TABLES_MAX];
 	uint32_t record_floats[PARAMS_TABLES_MAX]; /* row and slots */
-	struct params_traffic traffic;
+	struct params_traffic traffic;		   /* of exchanges; the user may set it back to 0 */
 };
 
 /* Tables in this process. Copies the specs. Single worker only. */

@@ -177,7 +177,8 @@ static enum status finish(struct remote_server *server, struct error *err)
 	return STATUS_OK;
 }
 
-static void count_traffic(struct remote *remote)
+/* What the channels have moved since they were opened. */
+static struct params_traffic all_traffic(const struct remote *remote)
 {
 	struct params_traffic sum = {0};
 	for (uint32_t s = 0; s < remote->server_count; s++) {
@@ -187,7 +188,16 @@ static void count_traffic(struct remote *remote)
 		sum.bytes_received += stats.bytes_received;
 		sum.messages += stats.attempts;
 	}
-	remote->params.traffic = sum;
+	return sum;
+}
+
+/* Adds what was moved since `before`: what other calls moved in between is not the steps'. */
+static void count_traffic(struct remote *remote, const struct params_traffic *before)
+{
+	struct params_traffic now = all_traffic(remote);
+	remote->params.traffic.bytes_sent += now.bytes_sent - before->bytes_sent;
+	remote->params.traffic.bytes_received += now.bytes_received - before->bytes_received;
+	remote->params.traffic.messages += now.messages - before->messages;
 }
 
 enum status remote_exchange(
@@ -195,6 +205,7 @@ enum status remote_exchange(
 {
 	struct remote *remote = remote_of(params);
 	struct error ignored;
+	const struct params_traffic before = all_traffic(remote);
 	enum status first = route_step(remote, step, err);
 	uint32_t started = 0;
 	while (first == STATUS_OK && started < remote->server_count) {
@@ -211,6 +222,6 @@ enum status remote_exchange(
 			(void)!finish(server, &ignored);
 		rpc_call_release(server->call);
 	}
-	count_traffic(remote);
+	count_traffic(remote, &before);
 	return first;
 }

@@ -11,28 +11,18 @@
 /* Weight of a new step in the progress line's loss: a mean over some hundred steps. */
 #define SMOOTHING 0.01
 
-enum status report_init(
-	struct report *report, const struct report_options *options, struct error *err)
+void report_init(struct report *report, const struct report_options *options)
 {
 	*report = (struct report){.options = *options, .smooth_cost = NAN};
 	report->examples = report->examples_at_epoch = options->done_examples;
 	progress_init(&report->progress, options->progress_descriptor, options->clock,
 		options->total_examples, "ratings");
-	if (options->metrics_path) {
-		report->metrics = fopen(options->metrics_path, "ae");
-		if (!report->metrics)
-			return error_set_errno(
-				err, errno, "--dump-metrics: %s", options->metrics_path);
-	}
-	return STATUS_OK;
 }
 
 void report_fini(struct report *report)
 {
 	if (report->options.clock)
 		progress_finish(&report->progress);
-	if (report->metrics)
-		fclose(report->metrics);
 	free(report->epochs);
 	*report = (struct report){0};
 }
@@ -48,6 +38,7 @@ static double training_seconds(const struct report *report)
 void report_start(struct report *report, uint64_t epoch)
 {
 	char label[32];
+	report->epoch = epoch + 1;
 	snprintf(label, sizeof(label), "epoch %llu/%llu", (unsigned long long)epoch + 1,
 		(unsigned long long)report->options.epochs);
 	progress_label(&report->progress, label);
@@ -62,22 +53,31 @@ void report_stop(struct report *report)
 	report->running_since_ns = 0;
 }
 
-static enum status write_line(struct report *report, json_t *line, struct error *err)
-{
-	if (!line)
-		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "metrics: no memory");
-	int failed = json_dumpf(line, report->metrics, JSON_COMPACT | JSON_REAL_PRECISION(9));
-	json_decref(line);
-	if (failed || fputc('\n', report->metrics) == EOF || fflush(report->metrics) != 0)
-		return error_set_errno(
-			err, errno, "--dump-metrics: %s", report->options.metrics_path);
-	return STATUS_OK;
-}
-
 /* JSON has no NAN: what was not measured is null. */
 static json_t *number(double value)
 {
 	return isfinite(value) ? json_real(value) : json_null();
+}
+
+static enum status write_line(
+	struct report *report, const struct report_epoch *epoch, struct error *err)
+{
+	json_t *line = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch",
+		(json_int_t)epoch->epoch, "step", (json_int_t)epoch->step, "seconds",
+		number(epoch->seconds), "ratings_per_second", number(epoch->ratings_per_second),
+		"train_cost", number(epoch->train_cost), "test_rmse", number(epoch->test_rmse),
+		"test_mae", number(epoch->test_mae), "wire_bytes_per_rating",
+		number(epoch->wire_bytes_per_rating));
+	if (!line)
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "metrics: no memory");
+	int failed =
+		json_dumpf(line, report->options.metrics, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	json_decref(line);
+	if (failed || fputc('\n', report->options.metrics) == EOF ||
+		fflush(report->options.metrics) != 0)
+		return error_set_errno(
+			err, errno, "--dump-metrics: %s", report->options.metrics_path);
+	return STATUS_OK;
 }
 
 void report_step(struct report *report, uint64_t step, uint64_t examples, double cost)
@@ -90,18 +90,43 @@ void report_step(struct report *report, uint64_t step, uint64_t examples, double
 				: cost;
 	if (report->options.progress_descriptor >= 0)
 		progress_update(&report->progress, report->examples, report->smooth_cost);
-	if (!report->metrics || !report->options.metrics_every ||
+	if (!report->options.metrics || !report->options.metrics_every ||
 		(step + 1) % report->options.metrics_every != 0)
 		return;
 	double seconds = training_seconds(report);
 	uint64_t trained = report->examples - report->options.done_examples;
-	json_t *line = json_pack("{s:I, s:f, s:o, s:o}", "step", (json_int_t)(step + 1), "seconds",
-		seconds, "ratings_per_second", number((double)trained / seconds), "train_cost",
-		number(cost));
+	/* What is measured once an epoch is null here. */
+	const struct report_epoch line = {.epoch = report->epoch,
+		.step = step + 1,
+		.seconds = seconds,
+		.ratings_per_second = seconds > 0 ? (double)trained / seconds : NAN,
+		.train_cost = cost,
+		.test_rmse = NAN,
+		.test_mae = NAN,
+		.wire_bytes_per_rating = NAN};
 	struct error ignored;
 	/* A full disk must not end the training: the epoch's own line reports it. */
-	if (write_line(report, line, &ignored) != STATUS_OK)
-		clearerr(report->metrics);
+	if (write_line(report, &line, &ignored) != STATUS_OK)
+		clearerr(report->options.metrics);
+}
+
+static void print_epoch(struct report *report, const struct report_epoch *epoch)
+{
+	FILE *out = report->options.out;
+	progress_finish(&report->progress);
+	fprintf(out, "epoch %llu/%llu: train cost %.4f, ", (unsigned long long)epoch->epoch,
+		(unsigned long long)report->options.epochs, epoch->train_cost);
+	if (isfinite(epoch->test_rmse))
+		fprintf(out, "held-out RMSE %.4f MAE %.4f stars, ", epoch->test_rmse,
+			epoch->test_mae);
+	fprintf(out, "%.0f ratings/s%s\n", epoch->ratings_per_second,
+		epoch->best ? " (best so far)" : "");
+	fflush(out);
+}
+
+uint64_t report_epoch_examples(const struct report *report)
+{
+	return report->examples - report->examples_at_epoch;
 }
 
 enum status report_epoch_end(struct report *report, struct report_epoch *epoch, struct error *err)
@@ -118,27 +143,11 @@ enum status report_epoch_end(struct report *report, struct report_epoch *epoch, 
 	if (status != STATUS_OK)
 		return status;
 	report->epochs[report->epoch_count++] = *epoch;
-	if (report->options.out && report->options.progress_descriptor >= 0) {
-		progress_finish(&report->progress);
-		fprintf(report->options.out,
-			"epoch %llu/%llu: train cost %.4f, held-out RMSE %.4f MAE %.4f stars, %.0f "
-			"ratings/s%s\n",
-			(unsigned long long)epoch->epoch,
-			(unsigned long long)report->options.epochs, epoch->train_cost,
-			epoch->test_rmse, epoch->test_mae, epoch->ratings_per_second,
-			epoch->best ? " (best so far)" : "");
-		fflush(report->options.out);
-	}
-	if (!report->metrics)
+	if (report->options.out && report->options.progress_descriptor >= 0)
+		print_epoch(report, epoch);
+	if (!report->options.metrics)
 		return STATUS_OK;
-	return write_line(report,
-		json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch",
-			(json_int_t)epoch->epoch, "step", (json_int_t)epoch->step, "seconds",
-			number(seconds), "ratings_per_second", number(epoch->ratings_per_second),
-			"train_cost", number(epoch->train_cost), "test_rmse",
-			number(epoch->test_rmse), "test_mae", number(epoch->test_mae),
-			"wire_bytes_per_rating", number(epoch->wire_bytes_per_rating)),
-		err);
+	return write_line(report, epoch, err);
 }
 
 static void real_cell(struct text_table *table, int digits, double value)
@@ -178,7 +187,8 @@ enum status report_table(const struct report *report, struct error *err)
 		real_cell(&table, 4, epoch->test_mae);
 		real_cell(&table, 0, epoch->ratings_per_second);
 		text_table_cell(&table, "%.1f", epoch->seconds);
-		text_table_cell(&table, "%s", i == best ? "best" : "");
+		text_table_cell(
+			&table, "%s", i == best && isfinite(epoch->test_rmse) ? "best" : "");
 	}
 	enum status status = text_table_print(&table, report->options.out, err);
 	text_table_fini(&table);

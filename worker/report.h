@@ -31,7 +31,8 @@ struct report_options {
 	const struct clock *clock;
 	FILE *out;		  /* for people; NULL: silent */
 	int progress_descriptor;  /* -1: none */
-	const char *metrics_path; /* NULL: none */
+	FILE *metrics;		  /* borrowed, for JSON lines; NULL: none */
+	const char *metrics_path; /* its name, for messages */
 	uint64_t metrics_every;	  /* steps; 0: none but epochs */
 	uint64_t epochs;
 	uint64_t total_examples; /* that the whole run will train, with those done before */
@@ -41,7 +42,7 @@ struct report_options {
 struct report {
 	struct report_options options;
 	struct progress progress;
-	FILE *metrics;
+	uint64_t epoch;		   /* being trained, 1-based */
 	uint64_t examples;	   /* trained since the beginning of the job */
 	double training_seconds;   /* of this run, while the clock was running */
 	uint64_t running_since_ns; /* 0: stopped */
@@ -52,8 +53,7 @@ struct report {
 	double seconds_at_epoch;
 };
 
-MUST_CHECK enum status report_init(
-	struct report *report, const struct report_options *options, struct error *err);
+void report_init(struct report *report, const struct report_options *options);
 void report_fini(struct report *report);
 
 /* The training clock runs between start and stop; evaluation and checkpoints are outside. */
@@ -62,6 +62,9 @@ void report_stop(struct report *report);
 
 /* A step was computed: its examples over all lanes and the mean cost of this worker's. */
 void report_step(struct report *report, uint64_t step, uint64_t examples, double cost);
+
+/* Examples trained in the epoch at hand, by this run. */
+uint64_t report_epoch_examples(const struct report *report);
 
 /* An epoch ended. Fills seconds and ratings_per_second; keeps it for the table. */
 MUST_CHECK enum status report_epoch_end(

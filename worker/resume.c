@@ -10,6 +10,7 @@
 #include "worker/trainer_internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,9 +61,9 @@ static enum status look(struct resume *resume, const struct train_options *optio
 	if (status != STATUS_OK)
 		return status;
 	if (out && found.notes[0])
-		fprintf(out, "%s", found.notes);
+		fprintf(out, "%s\n", found.notes);
 	memcpy(resume->directory, found.path, sizeof(resume->directory));
-	json_t *shared = json_pack("{s:I, s:O, s:O, s:O}", "step", (json_int_t)found.manifest.step,
+	json_t *shared = json_pack("{s:I, s:O, s:O, s:O*}", "step", (json_int_t)found.manifest.step,
 		"training", found.manifest.training, "model", found.manifest.model, "cursors",
 		found.manifest.cursors);
 	*ret_text = shared ? json_dumps(shared, JSON_COMPACT) : NULL;
@@ -257,8 +258,11 @@ static enum status load_best(struct trainer *trainer, struct error *err)
 	enum status status = STATUS_OK;
 	if (trainer->comm->rank == 0) {
 		uint64_t step;
-		status = checkpoint_read_best(
-			trainer->options.checkpoint_dir, &step, &trainer->best_rmse, err);
+		double best;
+		status = checkpoint_read_best(trainer->options.checkpoint_dir, &step, &best, err);
+		/* One behind the checkpoint at hand is damaged, or that would be at hand. */
+		if (status == STATUS_OK && step <= trainer->step && isfinite(best))
+			trainer->best_rmse = best;
 		if (status == STATUS_NOT_FOUND)
 			status = STATUS_OK;
 	}

@@ -244,9 +244,8 @@ static enum status describe(const struct trainer *trainer, const double *costs,
 	manifest->step = trainer->step;
 	manifest->epoch = trainer->step / trainer->steps_per_epoch;
 	manifest->seed = options->seed;
-	manifest->test_rmse = trainer->step % trainer->steps_per_epoch == 0 && trainer->step
-				      ? trainer->result.test_rmse
-				      : NAN;
+	manifest->test_rmse =
+		trainer->measured_step == trainer->step ? trainer->result.test_rmse : NAN;
 	manifest->model = json_deep_copy(trainer->model_json);
 	manifest->training = train_options_to_json(options);
 	manifest->cursors = cursors_to_json(trainer, costs);
@@ -278,6 +277,9 @@ static enum status write_checkpoint(struct trainer *trainer, const struct digest
 		status = write_catalog(trainer, path, &manifest, err);
 	if (status == STATUS_OK)
 		status = checkpoint_commit(root, path, &manifest, err);
+	/* Later ones were damaged, or this run would have gone on from them. */
+	if (status == STATUS_OK)
+		status = checkpoint_discard_after(root, trainer->step, err);
 	if (status == STATUS_OK && best)
 		status = checkpoint_mark_best(root, trainer->step, trainer->best_rmse, err);
 	if (status == STATUS_OK)

@@ -1,13 +1,39 @@
 #include "worker/trainer.h"
 
 #include "common/base/memory.h"
+#include "common/checkpoint/directory.h"
 #include "common/nn/fc.h"
 #include "worker/trainer_internal.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* How long the run before this one may take to end and let go of its checkpoints. */
+#define CHECKPOINT_LOCK_WAIT_S 5.0
+
+/* What will be written must be writable before anybody waits for it. */
+static enum status open_outputs(struct trainer *trainer, struct error *err)
+{
+	const struct train_options *options = &trainer->options;
+	enum status status = STATUS_OK;
+	if (trainer->comm->rank == 0 && options->checkpoint_dir) {
+		status = checkpoint_lock(options->checkpoint_dir, CHECKPOINT_LOCK_WAIT_S,
+			&trainer->checkpoint_lock, err);
+		if (status != STATUS_OK)
+			status = error_wrap(err, status, "--checkpoint-dir");
+	}
+	if (trainer->comm->rank == 0 && options->dump_metrics && status == STATUS_OK) {
+		trainer->metrics = fopen(options->dump_metrics, "ae");
+		if (!trainer->metrics)
+			status = error_set_errno(
+				err, errno, "--dump-metrics: %s", options->dump_metrics);
+	}
+	return comm_agree(trainer->comm, status, err);
+}
 
 static struct model_sizes sizes_of(const struct catalog *catalog)
 {
@@ -152,20 +178,21 @@ static uint64_t examples_of(const struct trainer *trainer, uint64_t steps)
 	return examples;
 }
 
-static enum status open_report(struct trainer *trainer, struct error *err)
+static void open_report(struct trainer *trainer)
 {
 	bool first = trainer->comm->rank == 0;
 	struct report_options options = {
 		.clock = trainer->setup->clock,
 		.out = first ? trainer->setup->out : NULL,
 		.progress_descriptor = first ? trainer->setup->progress_descriptor : -1,
-		.metrics_path = first ? trainer->options.dump_metrics : NULL,
+		.metrics = trainer->metrics,
+		.metrics_path = trainer->options.dump_metrics,
 		.metrics_every = trainer->options.metrics_every,
 		.epochs = trainer->options.epochs,
 		.total_examples = examples_of(trainer, trainer->last_step),
 		.done_examples = examples_of(trainer, trainer->step),
 	};
-	return report_init(&trainer->report, &options, err);
+	report_init(&trainer->report, &options);
 }
 
 static void announce(const struct trainer *trainer)
@@ -193,7 +220,11 @@ static void announce(const struct trainer *trainer)
 		optimizer_info(trainer->options.optimizer.kind)->name,
 		(double)trainer->options.optimizer.learning_rate, trainer->options.seed);
 	if (trainer->step)
-		fprintf(out, "resuming after step %" PRIu64 "\n", trainer->step);
+		fprintf(out, "resuming after step %" PRIu64 "%s\n", trainer->step,
+			trainer->step < trainer->last_step
+				? ""
+				: ": nothing is left to train, --epochs and --max-steps end there "
+				  "or before");
 	fflush(out);
 }
 
@@ -222,9 +253,31 @@ static enum status wire_bytes(struct trainer *trainer, double *ret_bytes, struct
 	enum status status = comm_all_gather(trainer->comm, &mine, sizeof(mine), all, err);
 	for (uint32_t w = 0; w < trainer->comm->workers && status == STATUS_OK; w++)
 		sum += all[w];
+	/* A run that resumed within the epoch has moved and trained only the rest of it. */
+	uint64_t examples = report_epoch_examples(&trainer->report);
 	if (status == STATUS_OK)
-		*ret_bytes = sum / (double)trainer->dataset.train_count;
+		*ret_bytes = examples ? sum / (double)examples : NAN;
 	return status;
+}
+
+/* The held-out error after the step at hand, and whether it is the best so far. */
+static enum status measure(struct trainer *trainer, bool *ret_best, struct error *err)
+{
+	struct train_result *result = &trainer->result;
+	enum status status = trainer_evaluate(trainer, &result->test_rmse, &result->test_mae, err);
+	if (status != STATUS_OK)
+		return status;
+	trainer->measured_step = trainer->step;
+	*ret_best = result->test_rmse < trainer->best_rmse;
+	if (*ret_best)
+		trainer->best_rmse = result->test_rmse;
+	return STATUS_OK;
+}
+
+static bool reaches_target(const struct trainer *trainer)
+{
+	return trainer->options.target_rmse > 0 &&
+	       trainer->result.test_rmse <= trainer->options.target_rmse;
 }
 
 static enum status end_epoch(struct trainer *trainer, struct error *err)
@@ -236,23 +289,20 @@ static enum status end_epoch(struct trainer *trainer, struct error *err)
 	if (status == STATUS_OK)
 		status = wire_bytes(trainer, &line.wire_bytes_per_rating, err);
 	if (status == STATUS_OK)
-		status = trainer_evaluate(trainer, &line.test_rmse, &line.test_mae, err);
+		status = measure(trainer, &line.best, err);
 	if (status != STATUS_OK)
 		return status;
-	line.best = line.test_rmse < trainer->best_rmse;
-	if (line.best)
-		trainer->best_rmse = line.test_rmse;
-	result->epochs = line.epoch;
+	line.test_rmse = result->test_rmse;
+	line.test_mae = result->test_mae;
 	result->train_cost = line.train_cost;
-	result->test_rmse = line.test_rmse;
-	result->test_mae = line.test_mae;
-	result->reached_target =
-		trainer->options.target_rmse > 0 && line.test_rmse <= trainer->options.target_rmse;
+	result->reached_target = reaches_target(trainer);
 	/* Traffic of the evaluation is not the training's. */
 	trainer->params->traffic = (struct params_traffic){0};
-	status = report_epoch_end(&trainer->report, &line, err);
-	if (status == STATUS_OK && trainer->options.checkpoint_dir)
+	/* Saved before it is told: who reads of an epoch can rely on its checkpoint. */
+	if (trainer->options.checkpoint_dir)
 		status = trainer_save(trainer, line.best, err);
+	if (status == STATUS_OK)
+		status = report_epoch_end(&trainer->report, &line, err);
 	return comm_agree(trainer->comm, status, err);
 }
 
@@ -269,6 +319,15 @@ static uint64_t next_stop(const struct trainer *trainer)
 static enum status run_epochs(struct trainer *trainer, struct error *err)
 {
 	enum status status = STATUS_OK;
+	/* A run that had stopped at its target is not to go on because it is resumed. */
+	if (trainer->options.target_rmse > 0 && trainer->step > 0 &&
+		trainer->step % trainer->steps_per_epoch == 0) {
+		bool best;
+		const double best_rmse = trainer->best_rmse;
+		status = measure(trainer, &best, err);
+		trainer->best_rmse = best_rmse; /* nothing is saved here that could be the best */
+		trainer->result.reached_target = status == STATUS_OK && reaches_target(trainer);
+	}
 	while (status == STATUS_OK && trainer->step < trainer->last_step &&
 		!trainer->result.reached_target) {
 		report_start(&trainer->report, trainer->step / trainer->steps_per_epoch);
@@ -280,7 +339,7 @@ static enum status run_epochs(struct trainer *trainer, struct error *err)
 			break;
 		if (trainer->step % trainer->steps_per_epoch == 0)
 			status = end_epoch(trainer, err);
-		else if (trainer->options.checkpoint_dir)
+		else if (trainer->options.checkpoint_dir && trainer->step < trainer->last_step)
 			status = trainer_save(trainer, false, err);
 	}
 	return status;
@@ -298,6 +357,11 @@ static enum status open_all(struct trainer *trainer, const struct resume *resume
 	uint64_t threads = trainer->options.threads;
 	if (threads > trainer->block.count)
 		threads = trainer->block.count; /* a lane is the unit of work */
+	if (status == STATUS_OK && trainer->options.target_rmse > 0 &&
+		trainer->dataset.test_count == 0)
+		status = error_set(err, STATUS_FAILED_PRECONDITION,
+			"--target-rmse: no ratings are held out to measure it on: use --holdout or "
+			"--test-ratings");
 	if (status == STATUS_OK)
 		status = team_new(&trainer->team, (uint32_t)threads, err);
 	if (status == STATUS_OK && resume->manifest)
@@ -306,20 +370,24 @@ static enum status open_all(struct trainer *trainer, const struct resume *resume
 	/* Nobody opens tables for a worker that could not read its data. */
 	status = comm_agree_all(trainer->comm, status, err);
 	if (status == STATUS_OK)
-		status = open_tables(trainer, err);
+		status = comm_agree_all(trainer->comm, open_tables(trainer, err), err);
 	if (status == STATUS_OK && resume->manifest)
 		status = resume_load(trainer, resume, err);
 	else if (status == STATUS_OK)
 		status = trainer_upload_dense(trainer, err);
 	if (status == STATUS_OK)
-		status = open_report(trainer, err);
+		open_report(trainer);
 	return comm_agree_all(trainer->comm, status, err);
 }
 
 static enum status finish(struct trainer *trainer, struct error *err)
 {
 	enum status status = STATUS_OK;
-	if (trainer->options.checkpoint_dir && trainer->saved_step != trainer->step)
+	bool best; /* epochs alone compete for that */
+	if (trainer->measured_step != trainer->step)
+		status = measure(trainer, &best, err);
+	if (status == STATUS_OK && trainer->options.checkpoint_dir &&
+		trainer->saved_step != trainer->step)
 		status = trainer_save(trainer, false, err);
 	if (status == STATUS_OK)
 		status = trainer_digest(trainer, &trainer->result.digest, err);
@@ -335,6 +403,10 @@ static enum status finish(struct trainer *trainer, struct error *err)
 static void trainer_fini(struct trainer *trainer)
 {
 	report_fini(&trainer->report);
+	if (trainer->metrics)
+		fclose(trainer->metrics);
+	if (trainer->checkpoint_lock >= 0)
+		close(trainer->checkpoint_lock);
 	team_free(trainer->team);
 	params_free(trainer->params);
 	for (uint32_t s = 0; trainer->dense_sums && s < trainer->spans[0].count; s++)
@@ -365,16 +437,21 @@ enum status trainer_run(const struct train_options *options, const struct traine
 		.dense_table = UINT32_MAX,
 		.best_rmse = INFINITY,
 		.saved_step = UINT64_MAX,
+		.measured_step = UINT64_MAX,
+		.checkpoint_lock = -1,
 		.result = {.test_rmse = NAN, .test_mae = NAN, .train_cost = NAN},
 	};
 	struct resume resume = {0};
 	nn_init();
-	enum status status = resume_find(&resume, &trainer.options, setup->comm, setup->out, err);
+	enum status status = open_outputs(&trainer, err);
+	if (status == STATUS_OK)
+		status = resume_find(&resume, &trainer.options, setup->comm, setup->out, err);
 	if (status == STATUS_OK && setup->comm->workers > trainer.options.lanes)
 		status = error_set(err, STATUS_INVALID_ARGUMENT,
 			"%u workers for %" PRIu64 " lanes: a worker needs at least one lane; use "
 			"fewer workers or more --lanes",
 			setup->comm->workers, trainer.options.lanes);
+	status = comm_agree_all(setup->comm, status, err);
 	if (status == STATUS_OK) {
 		trainer.block = lane_block(
 			(uint32_t)trainer.options.lanes, setup->comm->rank, setup->comm->workers);
@@ -388,7 +465,9 @@ enum status trainer_run(const struct train_options *options, const struct traine
 		status = finish(&trainer, err);
 	if (status == STATUS_OK)
 		*ret = trainer.result;
-	else if (trainer.params)
+	else if (setup->on_failure && !setup->comm->failed)
+		setup->on_failure(setup->failure_context, status, err);
+	if (status != STATUS_OK && trainer.params)
 		(void)!trainer.params->operations->leave(trainer.params, true, NULL);
 	trainer_fini(&trainer);
 	resume_fini(&resume);

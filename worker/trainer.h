@@ -38,13 +38,19 @@ struct trainer_setup {
 	const struct clock *clock;
 	connect_tables *connect;
 	void *connect_context;
+	/*
+	 * Called with a failure that the other workers do not know of, before they can learn of it
+	 * from the servers: what it prints comes before what they make of it. May be NULL.
+	 */
+	void (*on_failure)(void *context, enum status status, const struct error *err);
+	void *failure_context;
 	FILE *out;		 /* worker 0's results for people; NULL: silent */
 	int progress_descriptor; /* worker 0's progress line; -1: none */
 };
 
 struct train_result {
 	uint64_t steps, epochs;	    /* completed, since the beginning of the job */
-	double test_rmse, test_mae; /* stars, of the last evaluation; NAN: none */
+	double test_rmse, test_mae; /* stars, after the last step; NAN: nothing is held out */
 	double train_cost;	    /* of the last epoch; NAN: none */
 	bool reached_target;
 	struct digest digest;

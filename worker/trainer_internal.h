@@ -60,8 +60,11 @@ struct trainer {
 	/* results and their display */
 	struct report report;
 	struct train_result result;
-	double best_rmse;    /* of the kept best checkpoint; INFINITY: none */
-	uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
+	double best_rmse;	/* of the kept best checkpoint; INFINITY: none */
+	uint64_t saved_step;	/* of the newest checkpoint; UINT64_MAX: none */
+	uint64_t measured_step; /* of result.test_rmse; UINT64_MAX: none */
+	int checkpoint_lock;	/* worker 0: for close(); -1: none */
+	FILE *metrics;		/* worker 0: of --dump-metrics; NULL: none */
 };
 
 /* step.c: trains steps [trainer->step, end), all of one epoch; everything is applied on return. */

@@ -5,6 +5,8 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static char data[PATH_SIZE];
 
@@ -105,6 +107,64 @@ START_TEST(a_job_resumes_with_other_numbers_of_workers_and_servers)
 }
 END_TEST
 
+/* What worker 0 alone runs into ends all of them, at once and in its words. */
+START_TEST(a_disk_that_is_full_of_metrics_ends_every_worker)
+{
+	char directory[PATH_SIZE];
+	struct cluster cluster = job();
+	struct train_result result;
+	struct error error;
+	scratch_open(directory);
+	for (int mode = MODE_SYNC; mode <= MODE_ASYNC; mode++) {
+		cluster.workers = 3;
+		cluster.servers = 2;
+		cluster.options.mode = (enum train_mode)mode;
+		cluster.options.checkpoint_dir = directory;
+		cluster.options.restart = true;
+		cluster.options.dump_metrics = "/dev/full";
+		assert_fails(cluster_train(&cluster, &result, &error), STATUS_RESOURCE_EXHAUSTED,
+			&error, "--dump-metrics: /dev/full");
+		/* The epoch's checkpoint was written before. */
+		cluster.options.dump_metrics = NULL;
+		cluster.options.restart = false;
+		cluster.options.resume = true;
+		cluster.options.epochs = 1;
+		ck_assert_uint_eq(train(&cluster).epochs, 1);
+		cluster.options.resume = false;
+	}
+	scratch_close(directory);
+}
+END_TEST
+
+START_TEST(bytes_on_the_wire_are_those_of_the_epoch)
+{
+	char directory[PATH_SIZE], path[PATH_SIZE];
+	struct cluster cluster = job();
+	double first = 0;
+	size_t size, epochs = 0;
+	scratch_open(directory);
+	cluster.workers = 2;
+	cluster.servers = 2;
+	cluster.options.epochs = 4;
+	cluster.options.checkpoint_dir = directory;
+	cluster.options.dump_metrics = scratch_path(path, directory, "metrics.jsonl");
+	train(&cluster);
+	char *text = scratch_read(path, &size), *rest = text;
+	for (char *line; (line = strsep(&rest, "\n")) != NULL && *line; epochs++) {
+		json_t *object = json_loads(line, 0, NULL);
+		double bytes = json_number_value(json_object_get(object, "wire_bytes_per_rating"));
+		if (epochs == 0)
+			first = bytes;
+		ck_assert_msg(bytes > 0.8 * first && bytes < 1.2 * first,
+			"%g bytes a rating in the first epoch, %g in a later one", first, bytes);
+		json_decref(object);
+	}
+	ck_assert_uint_eq(epochs, 4);
+	free(text);
+	scratch_close(directory);
+}
+END_TEST
+
 START_TEST(ssp_and_async_end_near_sync)
 {
 	char larger[PATH_SIZE];
@@ -177,7 +237,8 @@ int main(void)
 		every_transport_gives_the_same_bits,
 		every_optimizer_gives_the_same_bits_on_a_cluster,
 		a_job_resumes_with_other_numbers_of_workers_and_servers,
-		ssp_and_async_end_near_sync, one_asynchronous_worker_is_a_synchronous_one,
-		asynchronous_jobs_resume, NULL};
+		a_disk_that_is_full_of_metrics_ends_every_worker,
+		bytes_on_the_wire_are_those_of_the_epoch, ssp_and_async_end_near_sync,
+		one_asynchronous_worker_is_a_synchronous_one, asynchronous_jobs_resume, NULL};
 	return run_cases_around("cluster", cases, make_data, remove_data);
 }

@@ -94,16 +94,55 @@ static void fail_as_worker(void *context, struct comm *comm)
 		mine = error_set(&error, STATUS_NOT_FOUND, "no data here");
 	assert_fails(comm_agree_all(comm, mine, &error), STATUS_NOT_FOUND, &error,
 		comm->rank == 1 ? "no data here" : "worker 1 failed");
+	ck_assert(comm->failed);
+	ck_assert_uint_eq(comm->speaker, 1);
+}
+
+static void fail_as_first_worker(void *context, struct comm *comm)
+{
+	(void)context;
+	struct error error = {0};
+	enum status mine = STATUS_OK;
 	if (comm->rank == 0)
 		mine = error_set(&error, STATUS_DATA_LOSS, "worker 0's disk");
-	else
-		mine = STATUS_OK;
 	assert_fails(comm_agree(comm, mine, &error), STATUS_DATA_LOSS, &error, "worker 0's disk");
+	ck_assert(comm->failed);
+	ck_assert_uint_eq(comm->speaker, 0);
 }
 
 START_TEST(one_failure_is_everybodys)
 {
 	thread_group_run(3, fail_as_worker, NULL);
+	thread_group_run(3, fail_as_first_worker, NULL);
+}
+END_TEST
+
+/* Worker 1 gives up at the first agreement; the others still try to talk, alone. */
+static void talk_after_failure(void *context, struct comm *comm)
+{
+	struct error error = {0};
+	double value = 1, sum;
+	uint8_t all[3];
+	fail_as_worker(context, comm);
+	if (comm->rank == 1)
+		return;
+	for (uint32_t again = 0; again <= comm->rank; again++) {
+		assert_fails(comm_barrier(comm, &error), STATUS_ABORTED, &error, "worker 1 failed");
+		assert_fails(comm_lane_sum(comm, &value, 1, &sum, &error), STATUS_ABORTED, &error,
+			"worker 1 failed");
+		assert_fails(comm_broadcast(comm, all, sizeof(all), &error), STATUS_ABORTED, &error,
+			"worker 1 failed");
+		assert_fails(comm_agree(comm, STATUS_OK, &error), STATUS_ABORTED, &error,
+			"worker 1 failed");
+		error_set(&error, STATUS_NOT_FOUND, "my own");
+		assert_fails(comm_agree_all(comm, STATUS_NOT_FOUND, &error), STATUS_NOT_FOUND,
+			&error, "my own");
+	}
+}
+
+START_TEST(nobody_waits_for_a_worker_after_a_failure_that_all_know)
+{
+	thread_group_run(3, talk_after_failure, NULL);
 }
 END_TEST
 
@@ -111,6 +150,6 @@ int main(void)
 {
 	const TTest *const cases[] = {the_tree_sum_has_the_same_bits_for_every_number_of_workers,
 		lane_sums_have_the_same_bits_for_every_number_of_workers, one_failure_is_everybodys,
-		NULL};
+		nobody_waits_for_a_worker_after_a_failure_that_all_know, NULL};
 	return run_cases("comm", cases);
 }
