@@ -3,6 +3,7 @@
 #include "common/base/hash.h"
 #include "common/base/memory.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static enum status allocate(struct id_set *ret, uint32_t capacity, struct error 
 	uint32_t slots = 32;
 	while (slots < capacity * 2)
 		slots *= 2;
-	struct id_set set = {.capacity = slots / 2, .slot_mask = slots - 1};
+	struct id_set set = {.capacity = slots / 2, .slot_mask = slots - 1, .generation = 1};
 	enum status status = memory_alloc(&set.ids, set.capacity, sizeof(*set.ids), "id set", err);
 	if (status == STATUS_OK)
 		status = memory_zalloc(&set.slots, slots, sizeof(*set.slots), "id set", err);
@@ -40,21 +41,33 @@ void id_set_fini(struct id_set *set)
 	*set = (struct id_set){0};
 }
 
+static bool is_used(const struct id_set *set, uint32_t slot)
+{
+	return set->slots[slot].generation == set->generation;
+}
+
+/* The id's slot, or the free one where it belongs. */
 static uint32_t probe(const struct id_set *set, uint64_t id)
 {
 	uint32_t slot = (uint32_t)hash_u64(id) & set->slot_mask;
-	while (set->slots[slot] && set->ids[set->slots[slot] - 1] != id)
+	while (is_used(set, slot) && set->ids[set->slots[slot].position] != id)
 		slot = (slot + 1) & set->slot_mask;
 	return slot;
 }
 
+static void occupy(struct id_set *set, uint32_t slot, uint32_t position)
+{
+	set->slots[slot] = (struct id_set_slot){set->generation, position};
+}
+
 void id_set_clear(struct id_set *set)
 {
-	/* Newest first: a probe sequence stays whole until its end is removed. */
-	while (set->count > 0) {
-		uint32_t slot = probe(set, set->ids[set->count - 1]);
-		set->slots[slot] = 0;
-		set->count--;
+	set->count = 0;
+	set->generation++;
+	if (set->generation == 0) {
+		/* Once in 2^32 rounds: slots of the first generation must not come alive again. */
+		memset(set->slots, 0, ((size_t)set->slot_mask + 1) * sizeof(*set->slots));
+		set->generation = 1;
 	}
 }
 
@@ -68,10 +81,9 @@ static enum status grow(struct id_set *set, struct error *err)
 	if (status != STATUS_OK)
 		return status;
 	memcpy(larger.ids, set->ids, set->count * sizeof(*set->ids));
-	for (uint32_t i = 0; i < set->count; i++) {
-		larger.slots[probe(&larger, larger.ids[i])] = i + 1;
-		larger.count = i + 1;
-	}
+	for (uint32_t i = 0; i < set->count; i++)
+		occupy(&larger, probe(&larger, larger.ids[i]), i);
+	larger.count = set->count;
 	id_set_fini(set);
 	*set = larger;
 	return STATUS_OK;
@@ -80,8 +92,8 @@ static enum status grow(struct id_set *set, struct error *err)
 enum status id_set_add(struct id_set *set, uint64_t id, uint32_t *ret_position, struct error *err)
 {
 	uint32_t slot = probe(set, id);
-	if (set->slots[slot]) {
-		*ret_position = set->slots[slot] - 1;
+	if (is_used(set, slot)) {
+		*ret_position = set->slots[slot].position;
 		return STATUS_OK;
 	}
 	if (set->count == set->capacity) {
@@ -90,13 +102,14 @@ enum status id_set_add(struct id_set *set, uint64_t id, uint32_t *ret_position, 
 			return status;
 		slot = probe(set, id);
 	}
+	occupy(set, slot, set->count);
+	*ret_position = set->count;
 	set->ids[set->count++] = id;
-	set->slots[slot] = set->count;
-	*ret_position = set->count - 1;
 	return STATUS_OK;
 }
 
 uint32_t id_set_find(const struct id_set *set, uint64_t id)
 {
-	return set->slots[probe(set, id)] - 1;
+	uint32_t slot = probe(set, id);
+	return is_used(set, slot) ? set->slots[slot].position : UINT32_MAX;
 }

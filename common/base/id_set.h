@@ -2,9 +2,9 @@
  * A small set of ids that numbers them in order of first appearance: the way a batch finds its
  * unique ids in linear time.
  *
- * Invariants: ids[0..count) are distinct; open addressing with linear probing at a load of at
- * most 1/2; id_set_clear costs the slots that were used, not the capacity.
- * Threads: owner-thread only.
+ * Invariants: ids[0..count) are distinct; open addressing with linear probing at a load of at most
+ * 1/2; a slot counts only if it carries the set's generation, so clearing is a step of the
+ * generation. Threads: owner-thread only.
  */
 #ifndef MARQUEE_BASE_ID_SET_H
 #define MARQUEE_BASE_ID_SET_H
@@ -14,12 +14,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct id_set_slot {
+	uint32_t generation;
+	uint32_t position; /* in ids */
+};
+
 struct id_set {
 	uint64_t *ids; /* [count], in order of first appearance */
 	uint32_t count;
-	uint32_t capacity; /* of ids */
-	uint32_t *slots;   /* [slot_mask + 1]: position in ids plus one, 0 empty */
+	uint32_t capacity;	   /* of ids */
+	struct id_set_slot *slots; /* [slot_mask + 1] */
 	uint32_t slot_mask;
+	uint32_t generation; /* never 0, which is an untouched slot's */
 };
 
 /* A set of all zeros is not valid; init allocates for `capacity` ids and add grows it. */
