@@ -19,10 +19,9 @@
 
 /*
  * How long a worker holds back a message of which another one is likely to have the cause: that one
- * ends the job as soon as it has spoken.
+ * speaks, leaves its servers and ends the job.
  */
-#define SECONDHAND_WAIT_S 3
-#define SAME_CAUSE_WAIT_S 1
+#define HOLD_BACK_S 3
 
 /* Others may wait in a collective for as long as worker 0 writes a checkpoint. */
 #define COMM_DEADLINE_FACTOR 10
@@ -86,13 +85,12 @@ static void on_failure(void *context, enum status status, const struct error *er
 	ending->said = true;
 	if (comm->failed && comm->speaker != comm->rank)
 		return;
-	if (ending->launched && !comm->failed) {
-		if (status == STATUS_ABORTED)
-			sleep(SECONDHAND_WAIT_S);
-		else if (comm->rank != 0 &&
-			 (status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED))
-			sleep(SAME_CAUSE_WAIT_S);
-	}
+	/* Another worker gave up, or worker 0 waits in vain for the same server. */
+	const bool likely_told = status == STATUS_ABORTED ||
+				 (comm->rank != 0 && (status == STATUS_UNAVAILABLE ||
+							     status == STATUS_DEADLINE_EXCEEDED));
+	if (ending->launched && !comm->failed && likely_told)
+		sleep(HOLD_BACK_S);
 	struct error message = *err;
 	/* What all of them have failed in alike is no one's own. */
 	if (comm->workers > 1 && !(comm->failed && comm->speaker == 0))

@@ -93,6 +93,53 @@ class ClearEnds(ProgramTest):
             users.write("18446744073709551616::M::25::4::0\n")
         self.fails(marquee("train", "--data", bad), 1, "users.dat:301: ", "64 bits")
 
+    def one_message(self, result, code, text):
+        self.fails(result, code, text)
+        said = [line for line in result.err.splitlines() if line.startswith("worker: ")]
+        self.assertEqual(len(said), 1, result.err)
+
+    def test_one_message_for_all_ranks(self):
+        self.one_message(mpirun(4, "--data", self.path("nowhere")), 1, "nowhere: no such directory")
+        self.one_message(mpirun(4, "--data", self.data, "--lanes", 7), 2, "not divisible")
+        self.one_message(mpirun(4, "--data", self.data, "--lanes", 2), 1, "4 workers for 2 lanes")
+        self.one_message(mpirun(2, "--data", self.data, "--checkpoint-dir", "/proc/checkpoints"), 1,
+                         "--checkpoint-dir: /proc/checkpoints: cannot create")
+        self.one_message(mpirun(2, "--data", self.data, *EPOCH, "--dump-metrics", "/dev/full"), 1, "/dev/full: No space")
+        self.one_message(mpirun(2, "--data", self.data, "--servers", "ipc:///x", "--token-file", self.path("secret")), 1,
+                         "--token-file: ")
+
+    def test_what_one_rank_alone_cannot_do_ends_all_with_its_message(self):
+        worker = (program("worker"), "--data")
+        self.one_message(run("mpirun", "-n", 1, *worker, self.data, ":", "-n", 2, *worker, self.path("nowhere")), 1,
+                         "worker: worker 1: ")
+        self.one_message(run("mpirun", "-n", 2, *worker, self.data, ":", "-n", 1, *worker, self.data, "--seed", 5), 1,
+                         "same options")
+
+    def test_launch_refuses_before_it_starts_anything(self):
+        result = marquee("launch", "--data", self.data, "--epoch-count", 3)
+        self.fails(result, 2, "marquee launch: unknown option --epoch-count")
+        self.assertEqual(result.out, "")
+        self.fails(marquee("launch", "--data", self.data, "--lanes", 7), 2, "not divisible")
+        said = marquee("launch", "--help").out
+        for option in "--workers", "--learning-rate", "--checkpoint-every", "--connect-timeout":
+            self.assertIn(f"  {option} ", said)
+
+    def test_two_runs_in_one_checkpoint_directory(self):
+        checkpoints = ("--checkpoint-dir", self.path("checkpoints"), "--resume")
+        first = self.start(program("marquee"), "train", "--data", self.data, "--epochs", 100000, *checkpoints)
+        first.wait_for(r"epoch 2/")
+        self.fails(marquee("train", "--data", self.data, *checkpoints), 1, "another run is writing", self.path("checkpoints"))
+        first.kill(signal.SIGINT)
+        self.assertEqual(first.finish(), -signal.SIGINT)
+        self.assertEqual(marquee("checkpoint", "verify", self.path("checkpoints")).code, 0)
+        marquee("train", "--data", self.data, "--epochs", 1, *checkpoints).digest()
+
+    def test_failures_of_training_are_no_usage_errors(self):
+        users = os.path.join(self.data, "users.dat")
+        for options in ("--data", users), ("--data", self.data, "--checkpoint-dir", users), \
+                ("--data", self.data, "--dump-metrics", self.data):
+            self.fails(marquee("train", *options), 1, options[-1])
+
     def test_usage(self):
         self.fails(marquee("train", "--data", self.data, "--batch-size", 100, "--lanes", 8), 2, "not divisible")
         self.fails(marquee("train"), 2, "--data")
