@@ -61,7 +61,7 @@ static enum status look(struct resume *resume, const struct train_options *optio
 	if (status != STATUS_OK)
 		return status;
 	if (out && found.notes[0])
-		fprintf(out, "%s\n", found.notes);
+		fprintf(out, "passed over, not usable:\n%s\n", found.notes);
 	memcpy(resume->directory, found.path, sizeof(resume->directory));
 	json_t *shared = json_pack("{s:I, s:O, s:O, s:O*}", "step", (json_int_t)found.manifest.step,
 		"training", found.manifest.training, "model", found.manifest.model, "cursors",

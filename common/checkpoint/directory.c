@@ -367,6 +367,12 @@ enum status checkpoint_best(struct checkpoint *ret, const char *root, struct err
 	uint64_t step;
 	double test_rmse;
 	enum status status = checkpoint_read_best(root, &step, &test_rmse, err);
+	if (status == STATUS_NOT_FOUND)
+		return error_set(err, status,
+			"%s: has no best checkpoint: no epoch has ended with ratings held out: "
+			"take "
+			"the newest",
+			root);
 	if (status == STATUS_OK)
 		status = open_step(&found, root, step, err);
 	if (status == STATUS_OK)

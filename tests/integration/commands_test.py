@@ -280,6 +280,11 @@ class ClearErrors(Trained):
         self.refused(1, nowhere, "export", "--checkpoint", nowhere, "--out", self.path("model"))
         self.refused(1, nowhere, "evaluate", "--model", self.model, "--ratings", nowhere)
 
+    def test_no_epoch_no_best(self):
+        checkpoints = self.path("checkpoints")
+        marquee("train", "--data", self.data, "--max-steps", 2, "--checkpoint-dir", checkpoints).digest()
+        self.refused(1, "no best checkpoint", "export", "--checkpoint", checkpoints, "--best", "--out", self.path("model"))
+
     def test_what_later_versions_have(self):
         out = self.path("model")
         self.fails(marquee("export", "--checkpoint", self.checkpoints, "--out", out, "--format", "safetensors,onnx"), 1,
