@@ -1,7 +1,7 @@
 /*
- * The trainer's state, shared by the files of the training loop: trainer.c (set-up, epochs), step.c
- * (one exchange and one step), evaluate.c (held-out error), save.c (checkpoints). Private to
- * worker/.
+ * The trainer's state, shared by the files of the training loop: trainer.c (epochs), setup.c (data,
+ * model, tables), step.c (one exchange and one step), evaluate.c (held-out error), save.c
+ * (checkpoints). Private to worker/.
  */
 #ifndef MARQUEE_WORKER_TRAINER_INTERNAL_H
 #define MARQUEE_WORKER_TRAINER_INTERNAL_H
@@ -66,6 +66,15 @@ struct trainer {
 	int checkpoint_lock;	/* worker 0: for close(); -1: none */
 	FILE *metrics;		/* worker 0: of --dump-metrics; NULL: none */
 };
+
+/* setup.c: what a run needs before its first step, and its end; all workers call them together. */
+/* What will be written must be writable before anybody waits for it. */
+MUST_CHECK enum status trainer_open_outputs(struct trainer *trainer, struct error *err);
+struct resume;
+MUST_CHECK enum status trainer_open(
+	struct trainer *trainer, const struct resume *resume, struct error *err);
+/* Takes what is half open. */
+void trainer_fini(struct trainer *trainer);
 
 /* step.c: trains steps [trainer->step, end), all of one epoch; everything is applied on return. */
 MUST_CHECK enum status trainer_run_steps(struct trainer *trainer, uint64_t end, struct error *err);

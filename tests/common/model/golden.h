@@ -1,4 +1,5 @@
 /* Written by golden.py with torch 1.13.0a0, in float64. Do not edit. */
+/* clang-format off */
 #ifndef MARQUEE_TESTS_GOLDEN_H
 #define MARQUEE_TESTS_GOLDEN_H
 

@@ -83,6 +83,7 @@ def row(values):
 
 
 print(f'''/* Written by golden.py with torch {torch.__version__}, in float64. Do not edit. */
+/* clang-format off */
 #ifndef MARQUEE_TESTS_GOLDEN_H
 #define MARQUEE_TESTS_GOLDEN_H
 
