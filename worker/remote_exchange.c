@@ -2,6 +2,7 @@
 #include "common/base/memory.h"
 #include "worker/remote_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef Marquee__Ps__V1__Segment segment_message;
@@ -200,11 +201,23 @@ static void count_traffic(struct remote *remote, const struct params_traffic *be
 	remote->params.traffic.messages += now.messages - before->messages;
 }
 
+/*
+ * One message for all servers that failed: one may only say that it waits for a worker, which in
+ * turn waits for the server that is dead, and only the next one's failure names that.
+ */
+static enum status add_failure(enum status first, struct error *err, const struct error *next)
+{
+	if (first == STATUS_OK)
+		return error_set(err, next->status, "%s", next->message);
+	char before[ERROR_MESSAGE_SIZE / 2]; /* half of the room for each */
+	snprintf(before, sizeof(before), "%.255s", err ? err->message : "");
+	return error_set(err, first, "%s; %s", before, next->message);
+}
+
 enum status remote_exchange(
 	struct params *params, const struct params_step *step, struct error *err)
 {
 	struct remote *remote = remote_of(params);
-	struct error ignored;
 	const struct params_traffic before = all_traffic(remote);
 	enum status first = route_step(remote, step, err);
 	uint32_t started = 0;
@@ -215,12 +228,10 @@ enum status remote_exchange(
 	}
 	/* Every call that was started is waited for: its message borrows the step's arrays. */
 	for (uint32_t s = 0; s < started; s++) {
-		struct remote_server *server = &remote->servers[s];
-		if (first == STATUS_OK)
-			first = finish(server, err);
-		else
-			(void)!finish(server, &ignored);
-		rpc_call_release(server->call);
+		struct error failure;
+		if (finish(&remote->servers[s], &failure) != STATUS_OK)
+			first = add_failure(first, err, &failure);
+		rpc_call_release(remote->servers[s].call);
 	}
 	count_traffic(remote, &before);
 	return first;
