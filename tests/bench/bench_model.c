@@ -1,33 +1,18 @@
 /*
  * How many ratings a second one core takes through one lane's plan, forward and backward.
  *
- * usage: bench_model [LANE_BATCH] [SECONDS]
- *
  * The data are invented with ml-1m's sizes: 6,040 users and 3,883 movies drawn with popularity,
  * titles of 1 to 5 of 5,174 words (frequent ones more often), 1 to 3 of 18 genres. Rows are read
  * from whole tables through an index, as the embedded server hands them out; no optimizer runs.
  */
-#include "common/base/clock.h"
-#include "common/base/flags.h"
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/model/model.h"
+#include "tests/bench/bench.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-
-/* The thread's processor time: neighbours on the machine do not count. */
-static uint64_t cpu_time_ns(const struct clock *clock)
-{
-	struct timespec now;
-	(void)clock;
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
-
-static const struct clock cpu_clock = {.now_ns = cpu_time_ns};
 
 enum { USERS = 6040, MOVIES = 3883, WORDS = 5174, GENRES = 18, TABLES = 7, BATCHES = 128 };
 
@@ -118,17 +103,78 @@ static enum status lane_batch_init(struct lane_batch *lane, const struct world *
 	return STATUS_OK;
 }
 
-static enum status measure(uint32_t lane_size, double limit_s, struct error *err)
+/* What was met on the way. */
+struct totals {
+	uint64_t users, movies, batches, plan_ns, ns;
+};
+
+struct lanes {
+	struct lane_batch batches[BATCHES];
+	uint32_t count;			       /* of batches */
+	uint32_t index[TABLES][WORDS + USERS]; /* of the planned rows in their tables */
+	struct model_rows rows[TABLES];
+	float *dense;
+	struct model_workspace *workspace;
+};
+
+/* Takes every batch once; adds their ratings a second to the samples. */
+static enum status pass(struct lanes *lanes, struct bench_samples *samples, struct totals *totals,
+	struct error *err)
+{
+	const struct clock *clock = bench_cpu_clock();
+	const uint64_t start = clock_now_ns(clock);
+	uint64_t examples = 0;
+	for (uint32_t b = 0; b < lanes->count; b++) {
+		const struct model_batch *batch = &lanes->batches[b].batch;
+		const uint64_t before = clock_now_ns(clock);
+		enum status status = model_plan(lanes->workspace, batch, err);
+		if (status != STATUS_OK)
+			return status;
+		totals->plan_ns += clock_now_ns(clock) - before;
+		for (uint32_t t = 0; t < TABLES; t++) {
+			uint32_t count;
+			const uint64_t *ids = model_plan_ids(lanes->workspace, t, &count);
+			for (uint32_t j = 0; j < count; j++)
+				lanes->index[t][j] = (uint32_t)ids[j];
+		}
+		status = model_train(lanes->workspace, lanes->dense, lanes->rows, err);
+		if (status != STATUS_OK)
+			return status;
+		examples += batch->example_count;
+		totals->users += batch->user_count;
+		totals->movies += batch->movie_count;
+		totals->batches++;
+	}
+	const uint64_t ns = clock_now_ns(clock) - start;
+	totals->ns += ns;
+	bench_samples_add(samples, 1e9 * (double)examples / (double)ns);
+	return STATUS_OK;
+}
+
+static enum status report(const struct bench *bench, uint32_t lane_size,
+	struct bench_samples *samples, const struct totals *totals, struct error *err)
+{
+	static const struct bench_case train = {
+		.name = "train", .unit = "ratings/s of a core", .higher_is_better = true};
+	const double batches = (double)totals->batches;
+	fprintf(stderr,
+		"lane batch %u: plan %.0f%% of the time; %.0f users and %.0f movies a batch\n",
+		lane_size, 100 * (double)totals->plan_ns / (double)totals->ns,
+		(double)totals->users / batches, (double)totals->movies / batches);
+	return bench_report(bench, &train, samples,
+		json_pack("{s:I}", "lane_batch", (json_int_t)lane_size), err);
+}
+
+static enum status measure(const struct bench *bench, uint32_t lane_size,
+	struct bench_samples *samples, struct error *err)
 {
 	static struct world world;
-	static struct lane_batch lanes[BATCHES];
-	static uint32_t index[TABLES][WORDS + USERS];
+	static struct lanes lanes;
 	const struct model_sizes sizes = {USERS + 1, 2, 7, 21, MOVIES + 1, GENRES, WORDS};
 	struct model_config config;
 	struct model *model = NULL;
-	struct model_workspace *workspace = NULL;
-	struct model_rows rows[TABLES];
-	float *dense = NULL, *tables[TABLES] = {NULL};
+	struct totals totals = {0};
+	float *tables[TABLES] = {NULL};
 	struct random_sequence random;
 
 	random_sequence_init(&random, 1, random_stream("bench"));
@@ -136,9 +182,10 @@ static enum status measure(uint32_t lane_size, double limit_s, struct error *err
 	model_config_init(&config);
 	enum status status = model_new(&model, &config, &sizes, err);
 	if (status == STATUS_OK)
-		status = model_workspace_new(&workspace, model, err);
+		status = model_workspace_new(&lanes.workspace, model, err);
 	if (status == STATUS_OK)
-		status = memory_alloc(&dense, model_dense_size(model), sizeof(float), "dense", err);
+		status = memory_alloc(
+			&lanes.dense, model_dense_size(model), sizeof(float), "dense", err);
 	for (uint32_t t = 0; t < TABLES && status == STATUS_OK; t++) {
 		const struct model_table *table = model_table(model, t);
 		status = memory_alloc(
@@ -146,81 +193,65 @@ static enum status measure(uint32_t lane_size, double limit_s, struct error *err
 		if (status == STATUS_OK)
 			random_uniform_row(
 				1, t, 0, table->init_limit, tables[t], table->rows * table->dim);
-		rows[t] = (struct model_rows){tables[t], index[t]};
+		lanes.rows[t] = (struct model_rows){tables[t], lanes.index[t]};
 	}
-	for (uint32_t b = 0; b < BATCHES && status == STATUS_OK; b++)
-		status = lane_batch_init(&lanes[b], &world, &random, lane_size, err);
-	if (status != STATUS_OK)
-		goto cleanup;
-	model_dense_init(model, 1, dense);
-
-	const struct clock *clock = &cpu_clock;
-	uint64_t start = 0, users = 0, movies = 0, rounds = 0, plan_ns = 0;
-	/* Round 0 warms up. */
-	while (rounds < 2 || clock_seconds_since(clock, start) < limit_s) {
-		if (rounds == 1)
-			start = clock_now_ns(clock);
-		for (uint32_t b = 0; b < BATCHES; b++) {
-			uint64_t before = clock_now_ns(clock);
-			status = model_plan(workspace, &lanes[b].batch, err);
-			if (status != STATUS_OK)
-				goto cleanup;
-			if (rounds > 0)
-				plan_ns += clock_now_ns(clock) - before;
-			for (uint32_t t = 0; t < TABLES; t++) {
-				uint32_t count;
-				const uint64_t *ids = model_plan_ids(workspace, t, &count);
-				for (uint32_t j = 0; j < count; j++)
-					index[t][j] = (uint32_t)ids[j];
-			}
-			status = model_train(workspace, dense, rows, err);
-			if (status != STATUS_OK)
-				goto cleanup;
-			users += lanes[b].batch.user_count;
-			movies += lanes[b].batch.movie_count;
-		}
-		rounds++;
+	lanes.count = (uint32_t)bench_size(bench, BATCHES, BATCHES, 2);
+	for (uint32_t b = 0; b < lanes.count && status == STATUS_OK; b++)
+		status = lane_batch_init(&lanes.batches[b], &world, &random, lane_size, err);
+	if (status == STATUS_OK) {
+		model_dense_init(model, 1, lanes.dense);
+		bench_samples_start(samples, bench);
 	}
-	double seconds = clock_seconds_since(clock, start);
-	double examples = (double)(rounds - 1) * BATCHES * lane_size;
-	printf("lane batch %u: %.0f ratings/s on one core, plan %.0f%% of it; "
-	       "%.0f users and %.0f movies a batch\n",
-		lane_size, examples / seconds, 100e-9 * (double)plan_ns / seconds,
-		(double)users / (double)(rounds * BATCHES),
-		(double)movies / (double)(rounds * BATCHES));
+	while (status == STATUS_OK && bench_samples_wanted(samples))
+		status = pass(&lanes, samples, &totals, err);
+	if (status == STATUS_OK)
+		status = report(bench, lane_size, samples, &totals, err);
 
-cleanup:
 	for (uint32_t b = 0; b < BATCHES; b++) {
-		free(lanes[b].users);
-		free(lanes[b].movies);
-		free(lanes[b].example_user);
-		free(lanes[b].example_movie);
-		free(lanes[b].labels);
-		lanes[b] = (struct lane_batch){0};
+		free(lanes.batches[b].users);
+		free(lanes.batches[b].movies);
+		free(lanes.batches[b].example_user);
+		free(lanes.batches[b].example_movie);
+		free(lanes.batches[b].labels);
 	}
 	for (uint32_t t = 0; t < TABLES; t++)
 		free(tables[t]);
-	free(dense);
-	model_workspace_free(workspace);
+	free(lanes.dense);
+	model_workspace_free(lanes.workspace);
 	model_free(model);
+	lanes = (struct lanes){0};
 	return status;
 }
 
 int main(int argc, char **argv)
 {
-	static const uint32_t usual[] = {32, 512};
-	struct error err;
-	enum status status = STATUS_OK;
 	uint64_t lane_size = 0;
-	double seconds = 2;
-	if (argc > 1)
-		status = parse_u64(argv[1], &lane_size, &err);
-	if (argc > 2 && status == STATUS_OK)
-		status = parse_double(argv[2], &seconds, &err);
-	if (status == STATUS_OK && lane_size > 0)
-		status = measure((uint32_t)lane_size, seconds, &err);
-	else
-		for (size_t i = 0; i < 2 && status == STATUS_OK; i++)
-			status = measure(usual[i], seconds, &err);
-	return flags_exit("bench_model", status, &err);
+	const struct flag flags[] = {
+		{.name = "lane-batch",
+			.kind = FLAG_U64,
+			.target = &lane_size,
+			.value_name = "N",
+			.help = "examples of a lane's batch (32, then 512)",
+			.min = 1,
+			.max = 65536},
+	};
+	const struct flag_group group = {.title = "Options", .flags = flags, .count = 1};
+	const struct command_line line = {.program = "bench_model",
+		.summary = "Measures the model's training step on one core.",
+		.groups = &group,
+		.group_count = 1};
+	const uint64_t usual[] = {32, 512};
+	struct bench bench;
+	struct bench_samples samples = {0};
+	struct error err = {0};
+	enum status status = bench_parse(&bench, &line, argc, argv, &err);
+	if (status != STATUS_OK)
+		return flags_exit(line.program, status, &err);
+	status = bench_samples_init(&samples, &err);
+	for (size_t i = 0; i < 2 && status == STATUS_OK; i++)
+		if (!lane_size || i == 0)
+			status = measure(&bench, (uint32_t)(lane_size ? lane_size : usual[i]),
+				&samples, &err);
+	bench_samples_fini(&samples);
+	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);
 }
