@@ -5,6 +5,7 @@
 #include "launcher/commands.h"
 #include "launcher/launch.h"
 #include "worker/options.h"
+#include "worker/trainer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,17 +14,18 @@
 #include <unistd.h>
 
 #define SERVER_HOST_MAX 200
+#define MAX_RESTARTS	1000
 
 struct options {
 	uint64_t workers, servers, max_restarts;
 	const char *hostfile, *server_host, *token_file;
 };
 
-/* What goes to the workers as it stands. */
+/* What goes to the workers as it stands, at the start and after a failure. */
 struct arguments {
 	char **all; /* a copy that parsing may reorder */
-	const char **passed;
-	size_t passed_count;
+	const char **passed, **again;
+	size_t passed_count, again_count;
 };
 
 /* The options' row of "--name" or "--name=value", or of an unambiguous beginning of the name. */
@@ -47,27 +49,37 @@ static const struct flag *find_own(const struct flag_group *group, const char *a
 	return found;
 }
 
-/* Leaves out launch's own options; what is left has been parsed, so every option has its value. */
-static enum status split(struct arguments *ret, const struct flag_group *group, int argc,
-	char **argv, struct error *err)
+/*
+ * Leaves out launch's own options; what is left has been parsed, so every option has its value.
+ * After a failure the job goes on from its checkpoints, also where it began by discarding older
+ * ones; without a directory for them it begins anew.
+ */
+static enum status split(struct arguments *ret, const struct flag_group *group,
+	const struct train_options *train, int argc, char **argv, struct error *err)
 {
+	const struct flag restart = {.name = "restart"};
+	const struct flag_group restart_group = {NULL, &restart, 1};
 	enum status status =
 		memory_zalloc(&ret->passed, (size_t)argc, sizeof(*ret->passed), "arguments", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(
+			&ret->again, (size_t)argc + 1, sizeof(*ret->again), "arguments", err);
 	for (int i = 1; i < argc && status == STATUS_OK; i++) {
 		if (!find_own(group, argv[i]))
 			ret->passed[ret->passed_count++] = argv[i];
 		else if (!strchr(argv[i], '='))
 			i++;
 	}
+	for (size_t i = 0; i < ret->passed_count && status == STATUS_OK; i++)
+		if (!(train->restart && find_own(&restart_group, ret->passed[i])))
+			ret->again[ret->again_count++] = ret->passed[i];
+	if (status == STATUS_OK && train->checkpoint_dir && !train->resume)
+		ret->again[ret->again_count++] = "--resume";
 	return status;
 }
 
 static enum status check(const struct options *options, struct error *err)
 {
-	if (options->max_restarts != 0)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"--max-restarts %llu: restarting comes with a later version",
-			(unsigned long long)options->max_restarts);
 	if (options->hostfile && access(options->hostfile, R_OK) != 0)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "--hostfile %.200s: %s",
 			options->hostfile, strerror(errno));
@@ -113,9 +125,16 @@ static void find_mpirun(char path[PATH_SIZE])
 	snprintf(path, PATH_SIZE, "mpirun");
 }
 
+static void print_restarts(const struct launch_report *report)
+{
+	for (uint32_t i = 0; i < report->restarts; i++)
+		fprintf(stderr, "marquee launch: restart %u: %s\n", i + 1, report->failures[i]);
+}
+
 static enum status run(
 	const struct options *options, const struct arguments *arguments, struct error *err)
 {
+	struct launch_report report;
 	char pserver[PATH_SIZE], worker[PATH_SIZE], mpirun[PATH_SIZE];
 	find_beside_us(pserver, "pserver");
 	find_beside_us(worker, "worker");
@@ -128,25 +147,33 @@ static enum status run(
 		.server_host = options->server_host,
 		.token_file = options->token_file,
 		.hostfile = options->hostfile,
-		.worker_arguments = arguments->passed,
-		.worker_argument_count = arguments->passed_count,
+		.arguments = {arguments->passed, arguments->passed_count},
+		.restart_arguments = {arguments->again, arguments->again_count},
+		.began_line = TRAINING_BEGINS,
+		.max_restarts = (uint32_t)options->max_restarts,
 		.output = STDOUT_FILENO,
 		.errors = STDERR_FILENO,
 		.clock = clock_real(),
 	};
 	uint64_t start_ns = clock_now_ns(launch.clock);
-	enum status status = launch_run(&programs, &launch, err);
+	enum status status = launch_run(&programs, &launch, &report, err);
+	print_restarts(&report);
 	if (status == STATUS_OK)
-		fprintf(stderr, "marquee launch: succeeded in %.1f s: %u worker%s, %u server%s\n",
+		fprintf(stderr,
+			"marquee launch: succeeded in %.1f s: %u worker%s, %u server%s, %u "
+			"restart%s\n",
 			clock_seconds_since(launch.clock, start_ns), launch.workers,
 			launch.workers == 1 ? "" : "s", launch.servers,
-			launch.servers == 1 ? "" : "s");
+			launch.servers == 1 ? "" : "s", report.restarts,
+			report.restarts == 1 ? "" : "s");
+	launch_report_fini(&report);
 	return status;
 }
 
 int cmd_launch(int argc, char **argv)
 {
-	struct options options = {.workers = 2, .servers = 1, .server_host = "127.0.0.1"};
+	struct options options = {
+		.workers = 2, .servers = 1, .max_restarts = 3, .server_host = "127.0.0.1"};
 	const struct flag flags[] = {
 		{.name = "workers",
 			.kind = FLAG_U64,
@@ -184,7 +211,9 @@ int cmd_launch(int argc, char **argv)
 			.kind = FLAG_U64,
 			.target = &options.max_restarts,
 			.value_name = "N",
-			.help = "only 0 for now: a job that fails is not restarted"},
+			.help = "how often a job that fails at work is started again, from its "
+				"newest checkpoint if it writes any (default 3)",
+			.max = MAX_RESTARTS},
 	};
 	/* Parsed here too: a wrong option ends one program, before any is started. */
 	double connect_timeout_s;
@@ -208,8 +237,8 @@ int cmd_launch(int argc, char **argv)
 	const struct command_line line = {
 		.program = "marquee launch",
 		.summary =
-			"Starts parameter servers and workers, forwards what they print, and ends "
-			"all of\nthem when one fails.",
+			"Starts parameter servers and workers and forwards what they print. When "
+			"one fails,\nall are ended and the job goes on from its newest checkpoint.",
 		.groups = groups,
 		.group_count = sizeof(groups) / sizeof(groups[0]),
 	};
@@ -225,7 +254,7 @@ int cmd_launch(int argc, char **argv)
 	if (status == STATUS_OK)
 		status = train_options_finish(&train, &err);
 	if (status == STATUS_OK)
-		status = split(&arguments, &groups[0], argc, argv, &err);
+		status = split(&arguments, &groups[0], &train, argc, argv, &err);
 	if (status == STATUS_OK)
 		status = check(&options, &err);
 	if (status == STATUS_OK) {
@@ -234,6 +263,7 @@ int cmd_launch(int argc, char **argv)
 	}
 	free(arguments.all);
 	free(arguments.passed);
+	free(arguments.again);
 	if (status == STATUS_OK || usage)
 		return flags_exit(line.program, status, &err);
 	return program_failed(line.program, &err);

@@ -1,12 +1,9 @@
 /*
- * A training job on this machine: parameter servers, then workers under mpirun, watched until the
- * workers have ended.
+ * A training job on this machine: parameter servers and workers under mpirun, watched until the
+ * workers have ended, and started again when something fails.
  *
- * The job goes through phases: starting (every server announces its address), working, stopping
- * the workers, stopping the servers, draining the last output. The first thing that goes wrong, a
- * process that ends too early, a deadline, SIGINT or SIGTERM, decides the result; from then on
- * everything is only brought to its end: SIGTERM, and SIGKILL after a grace time. Workers always
- * go before servers, so that they do not complain about servers that were taken from them.
+ * The job is attempted: attempt.h has what one attempt is. One that fails and may succeed another
+ * time is followed by another, with servers and workers of its own, after a pause that doubles.
  *
  * Threads: call from the only thread. While it runs it owns SIGINT, SIGTERM, SIGCHLD and SIGPIPE;
  * it puts them back.
@@ -25,6 +22,8 @@
 
 #define LAUNCH_READY_TIMEOUT_MS 30000u
 #define LAUNCH_GRACE_MS		10000u
+#define LAUNCH_PAUSE_MS		500u /* before the first restart */
+#define LAUNCH_PAUSE_MAX_MS	30000u
 
 /* What is run; paths, or names to be found on PATH. */
 struct launch_programs {
@@ -33,24 +32,43 @@ struct launch_programs {
 	const char *mpirun;
 };
 
+struct launch_arguments {
+	const char *const *values;
+	size_t count;
+};
+
 struct launch_options {
-	uint32_t workers, servers; /* at least 1 each */
-	const char *server_host;   /* where the servers listen; NULL: 127.0.0.1 */
-	const char *token_file;	   /* for servers and workers; NULL: no token */
-	const char *hostfile;	   /* for mpirun; NULL: this machine */
-	const char *const *worker_arguments;
-	size_t worker_argument_count;
+	uint32_t workers, servers;		   /* at least 1 each */
+	const char *server_host;		   /* where the servers listen; NULL: 127.0.0.1 */
+	const char *token_file;			   /* for servers and workers; NULL: no token */
+	const char *hostfile;			   /* for mpirun; NULL: this machine */
+	struct launch_arguments arguments;	   /* of the workers */
+	struct launch_arguments restart_arguments; /* of theirs in later attempts */
+	const char
+		*began_line; /* how the workers' line starts that says their training has begun */
+	uint32_t max_restarts;
 	uint32_t ready_timeout_ms; /* for all servers together; 0: LAUNCH_READY_TIMEOUT_MS */
+	uint32_t pause_ms;	   /* before the first restart; 0: LAUNCH_PAUSE_MS */
 	uint32_t grace_ms;	   /* between SIGTERM and SIGKILL; 0: LAUNCH_GRACE_MS */
 	int output, errors;	   /* descriptors for the processes' lines */
 	const struct clock *clock;
 };
 
+/* What a job that has ended went through. */
+struct launch_report {
+	uint32_t restarts;
+	char (*failures)[ERROR_MESSAGE_SIZE]; /* [restarts], owned: why each was necessary */
+};
+
 /*
- * Runs the job to its end; returns when no process of it is left. Borrows everything. OK: the
- * workers succeeded. Else err says who failed first, how, and when.
+ * Runs the job to its end; returns when no process of it is left. Borrows everything. Says each
+ * failure that is followed by a restart on options->errors. OK: the workers of the last attempt
+ * succeeded. Else err says who failed first, how, and when. *ret is the caller's, in any case, for
+ * launch_report_fini.
  */
 MUST_CHECK enum status launch_run(const struct launch_programs *programs,
-	const struct launch_options *options, struct error *err);
+	const struct launch_options *options, struct launch_report *ret, struct error *err);
+
+void launch_report_fini(struct launch_report *report);
 
 #endif

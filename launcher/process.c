@@ -1,5 +1,7 @@
 #include "launcher/process.h"
 
+#include "common/base/flags.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -150,6 +152,14 @@ bool process_succeeded(const struct process *process)
 {
 	return process->pid && !process->running && WIFEXITED(process->wait_status) &&
 	       WEXITSTATUS(process->wait_status) == 0;
+}
+
+bool process_gave_up(const struct process *process)
+{
+	if (!process->pid || process->running || !WIFEXITED(process->wait_status))
+		return false;
+	int code = WEXITSTATUS(process->wait_status);
+	return code == EXIT_FAILED || code == EXIT_USAGE;
 }
 
 void process_end_text(const struct process *process, char text[PROCESS_END_SIZE])

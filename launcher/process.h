@@ -51,6 +51,9 @@ bool process_reap(struct process *process);
 /* It has ended, with exit code 0. */
 bool process_succeeded(const struct process *process);
 
+/* It has ended by itself, with exit code 1 or 2: it said why. */
+bool process_gave_up(const struct process *process);
+
 /* "exited with code 3", "was killed by signal 9 (Killed)". */
 void process_end_text(const struct process *process, char text[PROCESS_END_SIZE]);
 

@@ -30,12 +30,10 @@ static void announce(const struct trainer *trainer)
 		train_mode_name(trainer->options.mode),
 		optimizer_info(trainer->options.optimizer.kind)->name,
 		(double)trainer->options.optimizer.learning_rate, trainer->options.seed);
-	if (trainer->step)
-		fprintf(out, "resuming after step %" PRIu64 "%s\n", trainer->step,
-			trainer->step < trainer->last_step
-				? ""
-				: ": nothing is left to train, --epochs and --max-steps end there "
-				  "or before");
+	fprintf(out, TRAINING_BEGINS "%" PRIu64 "%s\n", trainer->step,
+		trainer->step < trainer->last_step ? ""
+						   : ": nothing is left to train, --epochs and "
+						     "--max-steps end there or before");
 	fflush(out);
 }
 

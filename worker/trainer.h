@@ -18,6 +18,10 @@
 
 #include <stdio.h>
 
+/* How worker 0's line starts that says what was read and connected is in order; a launcher waits
+ * for it. */
+#define TRAINING_BEGINS "training begins after step "
+
 /* What a job is, for whoever connects to its tables. */
 struct job_tables {
 	uint64_t seed;

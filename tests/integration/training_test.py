@@ -124,6 +124,11 @@ class ClearEnds(ProgramTest):
         for option in "--workers", "--learning-rate", "--checkpoint-every", "--connect-timeout":
             self.assertIn(f"  {option} ", said)
 
+    def test_launch_does_not_repeat_what_fails_before_training(self):
+        result = marquee("launch", "--data", self.path("nowhere"), "--max-restarts", 2)
+        self.fails(result, 1, "nowhere", "worker failed first: it exited with code 1")
+        self.assertNotIn("restart", result.err)
+
     def test_two_runs_in_one_checkpoint_directory(self):
         checkpoints = ("--checkpoint-dir", self.path("checkpoints"), "--resume")
         first = self.start(program("marquee"), "train", "--data", self.data, "--epochs", 100000, *checkpoints)

@@ -27,6 +27,7 @@ struct stage {
 	char output_path[PATH_SIZE];
 	struct launch_programs programs;
 	struct launch_options options;
+	struct launch_report report;
 	char *output; /* what the job printed, both streams */
 };
 
@@ -69,7 +70,7 @@ static enum status stage_run(struct stage *stage, struct error *err)
 {
 	struct error read_err = {0};
 	size_t size;
-	enum status status = launch_run(&stage->programs, &stage->options, err);
+	enum status status = launch_run(&stage->programs, &stage->options, &stage->report, err);
 	assert_ok(file_read_all(stage->output_path, 1 << 20, &stage->output, &size, &read_err),
 		&read_err);
 	return status;
@@ -79,6 +80,7 @@ static void stage_close(struct stage *stage)
 {
 	struct error err = {0};
 	free(stage->output);
+	launch_report_fini(&stage->report);
 	close(stage->options.output);
 	assert_ok(directory_remove(stage->directory, &err), &err);
 }
@@ -96,8 +98,7 @@ START_TEST(workers_get_the_servers_addresses_and_their_options_unchanged)
 	stage_open(&stage, GOOD_SERVER,
 		"for argument; do echo \"<$argument>\"; done\necho 'digest 00ff'\n");
 	const char *const arguments[] = {"--data", "a b", "--epochs=3"};
-	stage.options.worker_arguments = arguments;
-	stage.options.worker_argument_count = 3;
+	stage.options.arguments = (struct launch_arguments){arguments, 3};
 	assert_ok(stage_run(&stage, &err), &err);
 	assert_printed(&stage, "worker | mpirun -n 2 worker --servers "
 			       "tcp://test:0,tcp://test:1 --data a b --epochs=3\n");
@@ -215,6 +216,131 @@ START_TEST(who_ignores_sigterm_is_killed_after_the_grace_time)
 }
 END_TEST
 
+/* A worker that says that it has begun, and what `then` does; the second one goes on and succeeds.
+ */
+static void stage_open_restarted(struct stage *stage, const char *then)
+{
+	static const char *const first[] = {"--data", "d"};
+	static const char *const later[] = {"--data", "d", "--resume"};
+	char worker[512];
+	snprintf(worker, sizeof(worker),
+		"for argument; do\n"
+		"  [ \"$argument\" = --resume ] && echo 'went on' && exit 0\n"
+		"done\n"
+		"%s\n",
+		then);
+	stage_open(stage, GOOD_SERVER, worker);
+	stage->options.arguments = (struct launch_arguments){first, 2};
+	stage->options.restart_arguments = (struct launch_arguments){later, 3};
+	stage->options.began_line = "begins";
+	stage->options.pause_ms = 1;
+	stage->options.max_restarts = 2;
+}
+
+START_TEST(a_worker_that_fails_at_work_is_started_again_and_told_to_go_on)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(&stage, "echo begins; exit 1");
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_uint_eq(stage.report.restarts, 1);
+	ck_assert_ptr_nonnull(strstr(
+		stage.report.failures[0], "worker failed first: it exited with code 1 after "));
+	assert_printed(&stage, "; restart 1 of 2 in 0.0 s\n");
+	assert_printed(&stage, "worker | went on\n");
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_killed_worker_is_started_again_also_before_it_has_begun)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(&stage, "kill -9 $$");
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_uint_eq(stage.report.restarts, 1);
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(a_killed_server_is_started_again_with_the_workers)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(&stage, "while :; do sleep 0.05; done");
+	/* The first servers end when their second one has announced itself. */
+	write_script(stage.pserver, stage.directory, "pserver",
+		"echo \"pserver: ready tcp://test:$$ shard $4\"\n"
+		"mkdir \"$(dirname $0)/$(basename ${4%/*})\" 2>&- && [ $4 = 1/2 ] && kill -9 $$\n"
+		"trap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n");
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_uint_eq(stage.report.restarts, 1);
+	ck_assert_ptr_nonnull(strstr(
+		stage.report.failures[0], "pserver 1 failed first: it was killed by signal 9"));
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(what_fails_before_training_begins_is_not_tried_again)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(&stage, "echo no such data >&2; exit 1");
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err, "worker failed first");
+	ck_assert_uint_eq(stage.report.restarts, 0);
+	stage_close(&stage);
+}
+END_TEST
+
+START_TEST(restarts_come_to_an_end)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(&stage, "echo begins; exit 1");
+	stage.options.restart_arguments = stage.options.arguments;
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err, "worker failed first");
+	ck_assert_uint_eq(stage.report.restarts, 2);
+	assert_printed(&stage, "; restart 2 of 2 in ");
+	stage_close(&stage);
+}
+END_TEST
+
+/* A worker that fails; 0.3 s later, from a session of its own, comes SIGTERM for the launcher. */
+static void stage_open_interrupted(struct stage *stage, const char *streams)
+{
+	char then[256];
+	snprintf(then, sizeof(then),
+		"echo begins\n"
+		"setsid sh -c 'echo >\"$0.up\"; sleep 0.3; kill -TERM %d' \"$0\" %s &\n"
+		"while ! [ -e \"$0.up\" ]; do sleep 0.01; done\nexit 1",
+		(int)getpid(), streams);
+	stage_open_restarted(stage, then);
+	stage->options.pause_ms = 20000;
+}
+
+START_TEST(a_signal_during_the_pause_ends_the_job)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_interrupted(&stage, ">&- 2>&-");
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err,
+		"ended by signal 15 (Terminated) before a restart");
+	stage_close(&stage);
+}
+END_TEST
+
+/* Who holds a stream keeps the attempt from ending: the signal comes while it is drained. */
+START_TEST(a_signal_while_an_attempt_ends_is_not_forgotten)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_interrupted(&stage, "");
+	assert_fails(stage_run(&stage, &err), STATUS_ABORTED, &err, "worker failed first");
+	ck_assert_uint_eq(stage.report.restarts, 0);
+	stage_close(&stage);
+}
+END_TEST
+
 /* As the next parent of orphans, this process can wait for them. */
 START_TEST(a_grandchild_does_not_outlive_the_job)
 {
@@ -269,7 +395,8 @@ START_TEST(a_job_does_not_outlive_a_launcher_that_is_killed)
 	if (launcher == 0) {
 		struct error err;
 		stage.options.output = ends[1];
-		_exit(launch_run(&stage.programs, &stage.options, &err) == STATUS_OK);
+		_exit(launch_run(&stage.programs, &stage.options, &stage.report, &err) ==
+			STATUS_OK);
 	}
 	close(ends[1]);
 	while (!strstr(text, "worker | at work\n")) {
@@ -326,6 +453,12 @@ int main(void)
 		who_ignores_sigterm_is_killed_after_the_grace_time,
 		a_grandchild_does_not_outlive_the_job,
 		a_job_does_not_outlive_a_launcher_that_is_killed, sigterm_ends_the_job,
-		a_missing_program_is_named, a_reader_that_went_away_ends_the_job, NULL};
+		a_worker_that_fails_at_work_is_started_again_and_told_to_go_on,
+		a_killed_worker_is_started_again_also_before_it_has_begun,
+		a_killed_server_is_started_again_with_the_workers,
+		what_fails_before_training_begins_is_not_tried_again, restarts_come_to_an_end,
+		a_signal_during_the_pause_ends_the_job,
+		a_signal_while_an_attempt_ends_is_not_forgotten, a_missing_program_is_named,
+		a_reader_that_went_away_ends_the_job, NULL};
 	return run_cases("launch", cases);
 }

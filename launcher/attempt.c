@@ -1,0 +1,468 @@
+#include "launcher/attempt.h"
+
+#include "common/base/memory.h"
+#include "launcher/lines.h"
+#include "launcher/process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define URL_SIZE	 256
+#define SERVER_HOST	 "127.0.0.1"
+#define DRAIN_TIMEOUT_MS 1000u
+#define NEVER		 UINT64_MAX
+
+enum phase {
+	PHASE_STARTING,
+	PHASE_WORKING,
+	PHASE_STOPPING_WORKERS,
+	PHASE_STOPPING_SERVERS,
+	PHASE_DRAINING,
+	PHASE_DONE,
+};
+
+struct attempt {
+	const struct launch_programs *programs;
+	const struct launch_options *options;
+	struct process *processes; /* [servers + 1]: the servers, then mpirun */
+	char (*urls)[URL_SIZE];	   /* [servers]; empty until the server is ready */
+	struct pollfd *polled;	   /* [1 + 2 * (servers + 1)] */
+	const struct signals *signals;
+	uint32_t number;
+
+	enum phase phase;
+	uint64_t start_ns;
+	uint64_t deadline_ns; /* of the phase, or NEVER */
+	uint32_t ready;	      /* servers */
+	bool began;	      /* the workers: their training */
+	bool failed;
+	bool curable;	      /* the failure */
+	struct error failure; /* the first one */
+};
+
+static struct process *workers_of(const struct attempt *attempt)
+{
+	return &attempt->processes[attempt->options->servers];
+}
+
+static size_t process_count(const struct attempt *attempt)
+{
+	return attempt->options->servers + 1;
+}
+
+static void enter(struct attempt *attempt, enum phase phase, uint32_t timeout_ms)
+{
+	attempt->phase = phase;
+	attempt->deadline_ns =
+		timeout_ms ? clock_now_ns(attempt->options->clock) + (uint64_t)timeout_ms * 1000000
+			   : NEVER;
+}
+
+static uint32_t grace_ms(const struct attempt *attempt)
+{
+	return attempt->options->grace_ms ? attempt->options->grace_ms : LAUNCH_GRACE_MS;
+}
+
+static uint32_t ready_timeout_ms(const struct attempt *attempt)
+{
+	return attempt->options->ready_timeout_ms ? attempt->options->ready_timeout_ms
+						  : LAUNCH_READY_TIMEOUT_MS;
+}
+
+static void stop_workers(struct attempt *attempt)
+{
+	process_signal(workers_of(attempt), SIGTERM);
+	enter(attempt, PHASE_STOPPING_WORKERS, grace_ms(attempt));
+}
+
+/* Keeps the first failure, in the words of `err`, and begins to stop. */
+static void fail(struct attempt *attempt, const struct error *err)
+{
+	if (!attempt->failed) {
+		attempt->failed = true;
+		attempt->failure = *err;
+	}
+	if (attempt->phase < PHASE_STOPPING_WORKERS)
+		stop_workers(attempt);
+}
+
+/* As fail(), but another attempt may succeed. */
+static void fail_curably(struct attempt *attempt, const struct error *err)
+{
+	attempt->curable = attempt->curable || !attempt->failed;
+	fail(attempt, err);
+}
+
+/*
+ * Takes the URL from a server's line "pserver: ready URL shard I/N"; false when it is another
+ * line, or names another shard.
+ */
+static bool parse_ready(const char *line, uint32_t server, uint32_t servers, char url[URL_SIZE])
+{
+	static const char start[] = "pserver: ready ";
+	char end[40];
+	snprintf(end, sizeof(end), " shard %u/%u", server, servers);
+	if (strncmp(line, start, sizeof(start) - 1) != 0)
+		return false;
+	line += sizeof(start) - 1;
+	size_t length = strcspn(line, " ,");
+	if (length == 0 || length >= URL_SIZE || strcmp(line + length, end) != 0)
+		return false;
+	memcpy(url, line, length);
+	url[length] = '\0';
+	return true;
+}
+
+struct line_context {
+	struct attempt *attempt;
+	size_t index; /* of the process */
+	int descriptor;
+};
+
+static enum status on_line(void *context, const char *line, size_t length, struct error *err)
+{
+	const struct line_context *from = context;
+	struct attempt *attempt = from->attempt;
+	uint32_t server = (uint32_t)from->index;
+	uint32_t servers = attempt->options->servers;
+	if (server < servers && attempt->urls[server][0] == '\0' &&
+		parse_ready(line, server, servers, attempt->urls[server]))
+		attempt->ready++;
+	const char *began = attempt->options->began_line;
+	if (server == servers && began && strncmp(line, began, strlen(began)) == 0)
+		attempt->began = true;
+	return lines_write(
+		from->descriptor, attempt->processes[from->index].name, line, length, err);
+}
+
+/* Reads what is there; at the end, or when nobody takes our output, the stream is closed. */
+static enum status forward(
+	struct process_stream *stream, struct line_context *context, struct error *err)
+{
+	char bytes[16384];
+	enum status status = STATUS_OK;
+	ssize_t got = read(stream->descriptor, bytes, sizeof(bytes));
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return STATUS_OK;
+	if (got > 0)
+		status = lines_feed(&stream->lines, bytes, (size_t)got, on_line, context, err);
+	else
+		status = lines_flush(&stream->lines, on_line, context, err);
+	if (got <= 0 || status != STATUS_OK) {
+		close(stream->descriptor);
+		stream->descriptor = -1;
+	}
+	return status;
+}
+
+static enum status start_servers(struct attempt *attempt, struct error *err)
+{
+	const struct launch_options *options = attempt->options;
+	enter(attempt, PHASE_STARTING, ready_timeout_ms(attempt));
+	for (uint32_t i = 0; i < options->servers; i++) {
+		char listen[URL_SIZE], shard[32];
+		snprintf(listen, sizeof(listen), "tcp://%s:0",
+			options->server_host ? options->server_host : SERVER_HOST);
+		snprintf(shard, sizeof(shard), "%u/%u", i, options->servers);
+		const char *const argv[] = {attempt->programs->pserver, "--listen", listen,
+			"--shard", shard, options->token_file ? "--token-file" : NULL,
+			options->token_file, NULL};
+		enum status status = process_start(&attempt->processes[i], argv, err);
+		if (status != STATUS_OK)
+			return status;
+	}
+	return STATUS_OK;
+}
+
+/* "URL,URL,..." as owned text. */
+static enum status join_urls(const struct attempt *attempt, char **ret, struct error *err)
+{
+	uint32_t servers = attempt->options->servers;
+	char *text;
+	enum status status = memory_alloc(&text, servers, URL_SIZE, "server addresses", err);
+	if (status != STATUS_OK)
+		return status;
+	char *at = text;
+	for (uint32_t i = 0; i < servers; i++)
+		at += snprintf(at, URL_SIZE, "%s%s", i ? "," : "", attempt->urls[i]);
+	*ret = text;
+	return STATUS_OK;
+}
+
+static enum status start_workers(struct attempt *attempt, struct error *err)
+{
+	const struct launch_options *options = attempt->options;
+	const struct launch_arguments *own =
+		attempt->number == 0 ? &options->arguments : &options->restart_arguments;
+	char *urls = NULL;
+	const char **argv = NULL;
+	char workers[16];
+	enum status status = join_urls(attempt, &urls, err);
+	if (status != STATUS_OK)
+		return status;
+	status = memory_alloc(&argv, own->count + 11, sizeof(*argv), "arguments", err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	snprintf(workers, sizeof(workers), "%u", options->workers);
+	size_t at = 0;
+	argv[at++] = attempt->programs->mpirun;
+	if (options->hostfile) {
+		argv[at++] = "-f";
+		argv[at++] = options->hostfile;
+	}
+	argv[at++] = "-n";
+	argv[at++] = workers;
+	argv[at++] = attempt->programs->worker;
+	argv[at++] = "--servers";
+	argv[at++] = urls;
+	if (options->token_file) {
+		argv[at++] = "--token-file";
+		argv[at++] = options->token_file;
+	}
+	for (size_t i = 0; i < own->count; i++)
+		argv[at++] = own->values[i];
+	argv[at] = NULL;
+	status = process_start(workers_of(attempt), argv, err);
+cleanup:
+	free(argv);
+	free(urls);
+	return status;
+}
+
+static void on_end(struct attempt *attempt, struct process *process)
+{
+	struct error err;
+	char how[PROCESS_END_SIZE];
+	bool server = process != workers_of(attempt);
+	if (attempt->phase >= PHASE_STOPPING_WORKERS)
+		return;
+	if (!server && process_succeeded(process)) {
+		stop_workers(attempt); /* none is left: goes on to the servers */
+		return;
+	}
+	process_end_text(process, how);
+	error_set(&err, STATUS_ABORTED,
+		"%s failed first: it %s after %.1f s; the others were ended", process->name, how,
+		clock_seconds_since(attempt->options->clock, attempt->start_ns));
+	if (attempt->began || !process_gave_up(process))
+		fail_curably(attempt, &err);
+	else
+		fail(attempt, &err);
+}
+
+static void on_signal(struct attempt *attempt)
+{
+	struct signalfd_siginfo info;
+	struct error err;
+	while (read(attempt->signals->descriptor, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			continue;
+		if (attempt->phase >= PHASE_STOPPING_WORKERS) {
+			attempt->deadline_ns = 0; /* already ending, and asked to hurry */
+			attempt->curable = false;
+			continue;
+		}
+		error_set(&err, STATUS_ABORTED, "ended by signal %u (%s) after %.1f s",
+			info.ssi_signo, strsignal((int)info.ssi_signo),
+			clock_seconds_since(attempt->options->clock, attempt->start_ns));
+		fail(attempt, &err);
+	}
+}
+
+static void kill_all(const struct attempt *attempt, size_t first, size_t end)
+{
+	for (size_t i = first; i < end; i++)
+		process_signal(&attempt->processes[i], SIGKILL);
+}
+
+static void on_deadline(struct attempt *attempt)
+{
+	struct error err;
+	uint32_t missing = 0;
+	size_t servers = attempt->options->servers;
+	attempt->deadline_ns = NEVER;
+	switch (attempt->phase) {
+	case PHASE_STARTING:
+		while (attempt->urls[missing][0])
+			missing++;
+		error_set(&err, STATUS_DEADLINE_EXCEEDED,
+			"%s did not announce its address within %.1f s",
+			attempt->processes[missing].name, ready_timeout_ms(attempt) * 1e-3);
+		fail_curably(attempt, &err);
+		break;
+	case PHASE_STOPPING_WORKERS:
+		kill_all(attempt, servers, servers + 1);
+		break;
+	case PHASE_STOPPING_SERVERS:
+		kill_all(attempt, 0, servers);
+		break;
+	case PHASE_DRAINING:
+		attempt->phase = PHASE_DONE;
+		break;
+	case PHASE_WORKING:
+	case PHASE_DONE:
+		break;
+	}
+}
+
+static bool any_running(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < process_count(attempt); i++)
+		if (attempt->processes[i].running)
+			return true;
+	return false;
+}
+
+static bool any_open(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < process_count(attempt); i++)
+		if (attempt->processes[i].output.descriptor >= 0 ||
+			attempt->processes[i].errors.descriptor >= 0)
+			return true;
+	return false;
+}
+
+/* Goes to the next phase, or through several, when what the phase waits for has come. */
+static void advance(struct attempt *attempt)
+{
+	struct error err;
+	if (attempt->phase == PHASE_STARTING && attempt->ready == attempt->options->servers) {
+		enter(attempt, PHASE_WORKING, 0);
+		if (start_workers(attempt, &err) != STATUS_OK)
+			fail(attempt, &err);
+	}
+	if (attempt->phase == PHASE_STOPPING_WORKERS && !workers_of(attempt)->running) {
+		for (size_t i = 0; i < attempt->options->servers; i++)
+			process_signal(&attempt->processes[i], SIGTERM);
+		enter(attempt, PHASE_STOPPING_SERVERS, grace_ms(attempt));
+	}
+	if (attempt->phase == PHASE_STOPPING_SERVERS && !any_running(attempt))
+		enter(attempt, PHASE_DRAINING, DRAIN_TIMEOUT_MS);
+	if (attempt->phase == PHASE_DRAINING && !any_open(attempt))
+		attempt->phase = PHASE_DONE;
+}
+
+static int poll_timeout_ms(const struct attempt *attempt)
+{
+	if (attempt->deadline_ns == NEVER)
+		return -1;
+	uint64_t now_ns = clock_now_ns(attempt->options->clock);
+	if (now_ns >= attempt->deadline_ns)
+		return 0;
+	return (int)((attempt->deadline_ns - now_ns + 999999) / 1000000);
+}
+
+/* Waits for a signal, output or the deadline. polled[1 + 2 * i], [2 + 2 * i]: process i's streams.
+ */
+static void wait_for_events(struct attempt *attempt)
+{
+	attempt->polled[0] = (struct pollfd){.fd = attempt->signals->descriptor, .events = POLLIN};
+	for (size_t i = 0; i < process_count(attempt); i++) {
+		const struct process *process = &attempt->processes[i];
+		attempt->polled[1 + 2 * i] =
+			(struct pollfd){.fd = process->output.descriptor, .events = POLLIN};
+		attempt->polled[2 + 2 * i] =
+			(struct pollfd){.fd = process->errors.descriptor, .events = POLLIN};
+	}
+	nfds_t count = 1 + 2 * process_count(attempt);
+	if (poll(attempt->polled, count, poll_timeout_ms(attempt)) < 0)
+		for (nfds_t i = 0; i < count; i++)
+			attempt->polled[i].revents = 0;
+}
+
+static void forward_all(struct attempt *attempt)
+{
+	struct error err;
+	for (size_t i = 0; i < process_count(attempt); i++) {
+		struct process *process = &attempt->processes[i];
+		struct line_context output = {attempt, i, attempt->options->output};
+		struct line_context errors = {attempt, i, attempt->options->errors};
+		if (attempt->polled[1 + 2 * i].revents &&
+			forward(&process->output, &output, &err) != STATUS_OK)
+			fail(attempt, &err);
+		if (attempt->polled[2 + 2 * i].revents &&
+			forward(&process->errors, &errors, &err) != STATUS_OK)
+			fail(attempt, &err);
+	}
+}
+
+static void run_phases(struct attempt *attempt)
+{
+	struct error err;
+	if (start_servers(attempt, &err) != STATUS_OK)
+		fail(attempt, &err);
+	for (;;) {
+		advance(attempt);
+		if (attempt->phase == PHASE_DONE)
+			return;
+		wait_for_events(attempt);
+		forward_all(attempt);
+		/* Before the look at the processes: one that ends behind it wakes us again. */
+		if (attempt->polled[0].revents)
+			on_signal(attempt);
+		/* The servers first: workers fail because of them more often than they of workers.
+		 */
+		for (size_t i = 0; i < process_count(attempt); i++)
+			if (process_reap(&attempt->processes[i]))
+				on_end(attempt, &attempt->processes[i]);
+		if (poll_timeout_ms(attempt) == 0)
+			on_deadline(attempt);
+	}
+}
+
+static enum status allocate(struct attempt *attempt, struct error *err)
+{
+	size_t count = process_count(attempt);
+	enum status status =
+		memory_zalloc(&attempt->processes, count, sizeof(*attempt->processes), "job", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(
+			&attempt->urls, count - 1, sizeof(*attempt->urls), "job", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(
+			&attempt->polled, 1 + 2 * count, sizeof(*attempt->polled), "job", err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < count; i++) {
+		char name[PROCESS_NAME_SIZE] = "worker";
+		if (i < count - 1)
+			snprintf(name, sizeof(name), "pserver %zu", i);
+		process_init(&attempt->processes[i], name);
+	}
+	return STATUS_OK;
+}
+
+enum status attempt_run(const struct launch_programs *programs,
+	const struct launch_options *options, const struct signals *signals, uint32_t number,
+	struct attempt_outcome *ret, struct error *err)
+{
+	struct attempt attempt = {.programs = programs,
+		.options = options,
+		.signals = signals,
+		.number = number,
+		.start_ns = clock_now_ns(options->clock)};
+	enum status status = allocate(&attempt, err);
+	if (status != STATUS_OK)
+		goto cleanup;
+	run_phases(&attempt);
+	for (size_t i = 0; i < process_count(&attempt); i++)
+		process_fini(&attempt.processes[i]);
+	if (attempt.failed) {
+		if (err)
+			*err = attempt.failure;
+		status = attempt.failure.status;
+	}
+cleanup:
+	ret->curable = attempt.curable;
+	free(attempt.polled);
+	free(attempt.urls);
+	free(attempt.processes);
+	return status;
+}
