@@ -56,11 +56,12 @@ enum status trainer_evaluate(
 	}
 	struct spans *spans = &trainer->spans[trainer->turn];
 	for (uint64_t begin = 0; begin < longest && status == STATUS_OK; begin += TEST_CHUNK) {
-		status = trainer_each_lane(trainer, load_chunk, begin, err);
+		const struct lane_pass load = {load_chunk, begin}, score = {score_chunk, begin};
+		status = trainer_each_lane(trainer, &load, 1, err);
 		if (status == STATUS_OK)
 			status = trainer_pull(trainer, spans, err);
 		if (status == STATUS_OK)
-			status = trainer_each_lane(trainer, score_chunk, begin, err);
+			status = trainer_each_lane(trainer, &score, 1, err);
 	}
 	double squared, absolute;
 	if (status == STATUS_OK)

@@ -1,12 +1,13 @@
 /*
  * One training step, in two phases on the team and what the owner does after each.
  *
- *   lanes    each lane: forward and backward of step t; then the examples of step t+1, the distinct
- *            users and movies in them, the model's plan
+ *   lanes    each lane: forward and backward of step t; then each lane: the examples of step t+1,
+ *            the distinct users and movies in them, the model's plan
  *   tables   each table: the lanes' gradients of t summed along the tree, the unique ids of t+1,
- * and, where the tables are in this process, the exchange; beside them, in shares, the dense
- * gradients summed over the lanes owner    where the tables are on servers: one message to each,
- * with the gradients of t and the ids of t+1; the dense sums over the workers, and the dense step
+ *            and, where the tables are in this process, the exchange; beside them, in shares, the
+ *            dense gradients summed over the lanes
+ *   owner    where the tables are on servers: one message to each, with the gradients of t and the
+ *            ids of t+1; the dense sums over the workers, and the dense step
  *
  * Gradients and rows of two steps are alive at once, so batches and spans take turns.
  */
@@ -36,32 +37,47 @@ uint64_t trainer_step_examples(const struct trainer *trainer, uint64_t step_in_e
 
 struct lane_phase {
 	struct trainer *trainer;
-	lane_function *function;
-	uint64_t argument;
+	const struct lane_pass *passes;
+	uint32_t count;
+	atomic_bool taken[LANE_PASSES_MAX][LANES_MAX];
 };
 
+/*
+ * A member starts with the lanes that it had in the last step, whose memory its core still holds,
+ * and then takes what the others have not come to: cores that share a machine with others are
+ * seldom equally fast, and what a lane computes does not depend on who does.
+ */
 static void run_lanes(void *context, uint32_t member, uint32_t members)
 {
-	const struct lane_phase *phase = context;
+	struct lane_phase *phase = context;
 	struct trainer *trainer = phase->trainer;
-	struct lane_span share = lane_block(trainer->block.count, member, members);
-	for (uint32_t i = share.first; i < share.first + share.count; i++) {
-		struct lane_outcome *outcome = &trainer->outcomes[i];
-		outcome->status = phase->function(
-			trainer, &trainer->lanes[i], outcome, phase->argument, &outcome->error);
+	const uint32_t lanes = trainer->block.count;
+	const uint32_t first = lane_block(lanes, member, members).first;
+	for (uint32_t p = 0; p < phase->count; p++) {
+		for (uint32_t k = 0; k < lanes; k++) {
+			uint32_t i = first + k < lanes ? first + k : first + k - lanes;
+			if (atomic_exchange_explicit(
+				    &phase->taken[p][i], true, memory_order_relaxed))
+				continue;
+			struct lane_outcome *outcome = &trainer->outcomes[i];
+			outcome->status[p] = phase->passes[p].function(trainer, &trainer->lanes[i],
+				outcome, phase->passes[p].argument, &outcome->errors[p]);
+		}
 	}
 }
 
 enum status trainer_each_lane(
-	struct trainer *trainer, lane_function *function, uint64_t argument, struct error *err)
+	struct trainer *trainer, const struct lane_pass *passes, uint32_t count, struct error *err)
 {
-	struct lane_phase phase = {trainer, function, argument};
+	struct lane_phase phase = {.trainer = trainer, .passes = passes, .count = count};
 	team_run(trainer->team, run_lanes, &phase);
-	for (uint32_t i = 0; i < trainer->block.count; i++) {
-		const struct lane_outcome *outcome = &trainer->outcomes[i];
-		if (outcome->status != STATUS_OK)
-			return error_set(err, outcome->status, "lane %u: %s",
-				trainer->lanes[i].index, outcome->error.message);
+	for (uint32_t p = 0; p < count; p++) {
+		for (uint32_t i = 0; i < trainer->block.count; i++) {
+			const struct lane_outcome *outcome = &trainer->outcomes[i];
+			if (outcome->status[p] != STATUS_OK)
+				return error_set(err, outcome->status[p], "lane %u: %s",
+					trainer->lanes[i].index, outcome->errors[p].message);
+		}
 	}
 	return STATUS_OK;
 }
@@ -74,21 +90,22 @@ void trainer_lane_rows(const struct trainer *trainer, const struct spans *spans,
 
 /* ---- lanes ---- */
 
-/* What the lanes do in a phase: train the step at hand, load the one after it, or both. */
-enum { TRAIN = 1, LOAD_NEXT = 2, LOAD_FIRST = 4 };
-
-static enum status load(const struct trainer *trainer, struct lane *lane, uint32_t turn,
+/* Loads step `step` of the job into the batches whose turn it is then. */
+static enum status load(struct trainer *trainer, struct lane *lane, struct lane_outcome *outcome,
 	uint64_t step, struct error *err)
 {
+	uint32_t turn = step == trainer->step ? trainer->turn : 1 - trainer->turn;
 	uint64_t in_epoch = step % trainer->steps_per_epoch;
 	uint64_t examples = trainer_step_examples(trainer, in_epoch);
+	(void)outcome;
 	return lane_load_train(lane, turn, step / trainer->steps_per_epoch,
 		in_epoch * trainer->lane_batch, trainer->lane_batch, 1.0f / (float)examples, err);
 }
 
-static enum status train(const struct trainer *trainer, struct lane *lane,
-	struct lane_outcome *outcome, struct error *err)
+static enum status train(struct trainer *trainer, struct lane *lane, struct lane_outcome *outcome,
+	uint64_t argument, struct error *err)
 {
+	(void)argument;
 	struct model_rows rows[MODEL_TABLES_MAX];
 	struct model_workspace *workspace = lane->batches[trainer->turn].workspace;
 	trainer_lane_rows(trainer, &trainer->spans[trainer->turn], lane, rows);
@@ -102,19 +119,6 @@ static enum status train(const struct trainer *trainer, struct lane *lane,
 			"the loss of step %llu is not finite: try a smaller --learning-rate",
 			(unsigned long long)trainer->step);
 	return STATUS_OK;
-}
-
-static enum status run_lane(struct trainer *trainer, struct lane *lane,
-	struct lane_outcome *outcome, uint64_t what, struct error *err)
-{
-	enum status status = STATUS_OK;
-	if (what & TRAIN)
-		status = train(trainer, lane, outcome, err);
-	if ((what & LOAD_NEXT) && status == STATUS_OK)
-		status = load(trainer, lane, 1 - trainer->turn, trainer->step + 1, err);
-	if ((what & LOAD_FIRST) && status == STATUS_OK)
-		status = load(trainer, lane, trainer->turn, trainer->step, err);
-	return status;
 }
 
 /* ---- tables ---- */
@@ -309,8 +313,8 @@ static enum status run_step(struct trainer *trainer, bool last, struct error *er
 {
 	struct spans *current = &trainer->spans[trainer->turn];
 	struct spans *next = last ? NULL : &trainer->spans[1 - trainer->turn];
-	enum status status =
-		trainer_each_lane(trainer, run_lane, last ? TRAIN : TRAIN | LOAD_NEXT, err);
+	const struct lane_pass passes[] = {{train, 0}, {load, trainer->step + 1}};
+	enum status status = trainer_each_lane(trainer, passes, last ? 1 : 2, err);
 	if (status != STATUS_OK)
 		return status;
 	report_step(&trainer->report, trainer->step,
@@ -326,7 +330,8 @@ enum status trainer_run_steps(struct trainer *trainer, uint64_t end, struct erro
 {
 	if (trainer->step >= end)
 		return STATUS_OK;
-	enum status status = trainer_each_lane(trainer, run_lane, LOAD_FIRST, err);
+	const struct lane_pass first = {load, trainer->step};
+	enum status status = trainer_each_lane(trainer, &first, 1, err);
 	if (status == STATUS_OK)
 		status = trainer_pull(trainer, &trainer->spans[trainer->turn], err);
 	while (status == STATUS_OK && trainer->step < end) {

@@ -19,10 +19,13 @@
 /* Held-out examples that a lane scores at a time. */
 #define TEST_CHUNK 2048u
 
+/* What the lanes may do in one phase, one pass after the other. */
+#define LANE_PASSES_MAX 2u
+
 /* A lane's outcome of a phase, its own cache line: lanes finish side by side. */
 struct lane_outcome {
-	_Alignas(64) enum status status;
-	struct error error;
+	_Alignas(64) enum status status[LANE_PASSES_MAX];
+	struct error errors[LANE_PASSES_MAX];
 	double cost; /* of the step, sum of squared errors, label units */
 	double epoch_cost;
 	double squared_error, absolute_error; /* of the held-out examples, stars */
@@ -89,11 +92,19 @@ uint64_t trainer_step_examples(const struct trainer *trainer, uint64_t step_in_e
 MUST_CHECK enum status trainer_pull(
 	struct trainer *trainer, struct spans *spans, struct error *err);
 
-/* Runs a lane function on the team; returns the first failed lane's error. */
+/*
+ * Runs the passes over all lanes on the team; returns the first failed lane's error. A member comes
+ * to a pass when the one before it has no lane left to take, so passes of one lane may run side by
+ * side: they share nothing but what they read. The second pass runs even where the first failed.
+ */
 typedef enum status lane_function(struct trainer *trainer, struct lane *lane,
 	struct lane_outcome *outcome, uint64_t argument, struct error *err);
+struct lane_pass {
+	lane_function *function;
+	uint64_t argument;
+};
 MUST_CHECK enum status trainer_each_lane(
-	struct trainer *trainer, lane_function *function, uint64_t argument, struct error *err);
+	struct trainer *trainer, const struct lane_pass *passes, uint32_t count, struct error *err);
 
 /* The lane's rows in spans. */
 void trainer_lane_rows(const struct trainer *trainer, const struct spans *spans,
