@@ -11,6 +11,7 @@ static void store_table_free(struct store_table *table, uint32_t shard_total)
 	if (!table)
 		return;
 	for (uint32_t s = 0; table->shards && s < shard_total; s++) {
+		table_cut_end(&table->shards[s].cut, &table->schema);
 		table_partition_fini(&table->shards[s].partition, &table->schema);
 		pthread_rwlock_destroy(&table->shards[s].lock);
 	}
@@ -196,7 +197,8 @@ uint64_t store_bytes(struct store *store)
 		for (uint32_t s = 0; s < store->shard_total; s++) {
 			struct shard *shard = &table->shards[s];
 			pthread_rwlock_rdlock(&shard->lock);
-			bytes += table_bytes(&shard->partition, &table->schema);
+			bytes += table_bytes(&shard->partition, &table->schema) +
+				 table_bytes(&shard->cut.aside, &table->schema);
 			pthread_rwlock_unlock(&shard->lock);
 		}
 	}

@@ -60,7 +60,7 @@ MUST_CHECK enum status store_table_spec(
 uint32_t store_record_floats(struct store *store, uint32_t table);
 /* Rows created here. 0 when there is no such table. */
 uint64_t store_count(struct store *store, uint32_t table);
-/* Bytes of all tables' slabs and indexes. */
+/* Bytes of all tables' slabs and indexes, and of what a cut has put aside. */
 uint64_t store_bytes(struct store *store);
 
 /* NOT_FOUND when there is no such table, INVALID_ARGUMENT naming the first foreign id. */
@@ -98,6 +98,25 @@ struct store_cursor {
  * INVALID_ARGUMENT for a cursor that is none.
  */
 MUST_CHECK enum status store_snapshot(struct store *store, uint32_t table,
+	struct store_cursor *cursor, size_t max, void *ids, float *records, size_t *ret_n,
+	struct error *err);
+
+/*
+ * Begins a cut through every table, in place of an earlier one: store_cut_read() gives the records
+ * as they are now, whatever is applied meanwhile. Costs a few locks a partition. It is one moment
+ * of all tables if nothing is being applied during the call.
+ */
+void store_cut(struct store *store);
+/* Ends it and gives back what was put aside. Without a cut nothing happens. */
+void store_uncut(struct store *store);
+
+/*
+ * As store_snapshot(), of the records as they were at the cut. What lies before the cursor is not
+ * kept any longer: a cursor may be used again, as after a lost answer, until one behind it is.
+ * FAILED_PRECONDITION: it has been passed, or there is no cut. RESOURCE_EXHAUSTED: there was no
+ * memory to keep what was applied over.
+ */
+MUST_CHECK enum status store_cut_read(struct store *store, uint32_t table,
 	struct store_cursor *cursor, size_t max, void *ids, float *records, size_t *ret_n,
 	struct error *err);
 

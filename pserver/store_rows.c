@@ -88,6 +88,8 @@ static enum status shard_run(struct shard *shard, const struct table_schema *sch
 			batch->rows + offset * schema->spec.dim);
 	} else {
 		pthread_rwlock_wrlock(&shard->lock);
+		if (shard->cut.active)
+			table_cut_keep(&shard->cut, &shard->partition, schema, ids, n);
 		if (batch->kind == BATCH_APPLY)
 			status = table_apply(&shard->partition, schema, &batch->step, ids, where, n,
 				batch->values + offset * schema->spec.dim, err);
@@ -185,8 +187,7 @@ static size_t snapshot_read(struct store *store, struct store_table *table,
 	return n;
 }
 
-enum status store_snapshot(struct store *store, uint32_t table, struct store_cursor *cursor,
-	size_t max, void *ids, float *records, size_t *ret_n, struct error *err)
+enum status store_check_snapshot(const struct store_cursor *cursor, size_t max, struct error *err)
 {
 	if (cursor->virtual_shard > VIRTUAL_SHARDS || cursor->position > UINT32_MAX)
 		return error_set(err, STATUS_INVALID_ARGUMENT,
@@ -195,6 +196,15 @@ enum status store_snapshot(struct store *store, uint32_t table, struct store_cur
 			(unsigned long long)cursor->position);
 	if (max == 0)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "snapshot: no room for records");
+	return STATUS_OK;
+}
+
+enum status store_snapshot(struct store *store, uint32_t table, struct store_cursor *cursor,
+	size_t max, void *ids, float *records, size_t *ret_n, struct error *err)
+{
+	enum status status = store_check_snapshot(cursor, max, err);
+	if (status != STATUS_OK)
+		return status;
 	struct store_table *opened = store_open(store, table);
 	if (!opened)
 		return store_no_table(table, err);

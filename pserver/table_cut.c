@@ -1,0 +1,101 @@
+#include "pserver/table_cut.h"
+
+#include <string.h>
+
+/* As table.c's: the cache misses of a group overlap. */
+#define LOOKUP_GROUP 32u
+
+void table_cut_begin(struct table_cut *cut, const struct table_partition *partition,
+	const struct table_schema *schema)
+{
+	table_cut_end(cut, schema);
+	cut->active = true;
+	cut->count = table_count(partition);
+}
+
+void table_cut_end(struct table_cut *cut, const struct table_schema *schema)
+{
+	table_partition_fini(&cut->aside, schema);
+	*cut = (struct table_cut){0};
+}
+
+static uint32_t find(const struct table_partition *partition, const struct table_schema *schema,
+	uint64_t id, uint32_t hash)
+{
+	return row_index_find(&partition->index, &partition->slab, &schema->layout, id, hash);
+}
+
+/* Puts the record of an id aside, unless that has been done. */
+static enum status keep(struct table_cut *cut, const struct table_partition *partition,
+	const struct table_schema *schema, uint64_t id, uint32_t hash)
+{
+	static const uint16_t first = 0;
+	uint32_t position = find(partition, schema, id, hash);
+	if (position == POSITION_NONE || position < cut->done || position >= cut->count)
+		return STATUS_OK;
+	if (find(&cut->aside, schema, id, hash) != POSITION_NONE)
+		return STATUS_OK;
+	const struct row_record *record = row_slab_at(&partition->slab, &schema->layout, position);
+	return table_restore(&cut->aside, schema, &id, &first, 1, record->values, NULL);
+}
+
+void table_cut_keep(struct table_cut *cut, const struct table_partition *partition,
+	const struct table_schema *schema, const uint64_t *ids, uint32_t n)
+{
+	for (uint32_t first = 0; first < n && !cut->lost; first += LOOKUP_GROUP) {
+		uint32_t hashes[LOOKUP_GROUP];
+		uint32_t group = n - first < LOOKUP_GROUP ? n - first : LOOKUP_GROUP;
+		for (uint32_t i = 0; i < group; i++) {
+			hashes[i] = row_index_hash(ids[first + i]);
+			row_index_prefetch(&partition->index, hashes[i]);
+			row_index_prefetch(&cut->aside.index, hashes[i]);
+		}
+		for (uint32_t i = 0; i < group && !cut->lost; i++)
+			cut->lost = keep(cut, partition, schema, ids[first + i], hashes[i]) !=
+				    STATUS_OK;
+	}
+	if (cut->lost)
+		table_partition_fini(&cut->aside, schema);
+}
+
+void table_cut_pass(struct table_cut *cut, const struct table_schema *schema, uint32_t position)
+{
+	if (position > cut->done)
+		cut->done = position;
+	if (cut->done >= cut->count)
+		table_partition_fini(&cut->aside, schema);
+}
+
+/* Puts the old values of those records that are aside in the place of the new ones. */
+static void take_back(const struct table_cut *cut, const struct table_schema *schema,
+	const unsigned char *ids, float *records, uint32_t n)
+{
+	const size_t floats = schema->record_floats;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t id;
+		memcpy(&id, ids + i * sizeof(id), sizeof(id));
+		uint32_t position = find(&cut->aside, schema, id, row_index_hash(id));
+		if (position == POSITION_NONE)
+			continue;
+		memcpy(records + i * floats,
+			row_slab_at(&cut->aside.slab, &schema->layout, position)->values,
+			floats * sizeof(float));
+	}
+}
+
+enum status table_cut_read(const struct table_cut *cut, const struct table_partition *partition,
+	const struct table_schema *schema, uint32_t position, uint32_t max, void *ret_ids,
+	float *ret_records, uint32_t *ret_n, struct error *err)
+{
+	if (cut->lost)
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+			"no memory to keep rows of table %s as they were at the cut",
+			schema->spec.name);
+	uint32_t left = position < cut->count ? cut->count - position : 0;
+	uint32_t n = table_read(
+		partition, schema, position, max < left ? max : left, ret_ids, ret_records);
+	if (table_count(&cut->aside) > 0)
+		take_back(cut, schema, ret_ids, ret_records, n);
+	*ret_n = n;
+	return STATUS_OK;
+}
