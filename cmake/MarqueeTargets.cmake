@@ -2,6 +2,7 @@
 
 option(MARQUEE_TESTS "Build the tests" ON)
 option(MARQUEE_WERROR "Treat warnings as errors" ON)
+option(MARQUEE_FUZZ "Build the fuzz targets for libFuzzer (clang)" OFF)
 set(MARQUEE_SANITIZE "" CACHE STRING "Sanitizers for everything: 'address,undefined' or 'thread'")
 
 if(NOT CMAKE_BUILD_TYPE)
@@ -42,6 +43,10 @@ if(MARQUEE_SANITIZE)
   target_compile_options(marquee_flags INTERFACE -fsanitize=${MARQUEE_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
   target_link_options(marquee_flags INTERFACE -fsanitize=${MARQUEE_SANITIZE})
+endif()
+
+if(MARQUEE_FUZZ)
+  target_compile_options(marquee_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # marquee_library(NAME SOURCES ... [PUBLIC libs...] [PRIVATE libs...])
