@@ -45,7 +45,7 @@ static enum status verify_root(const char *root, bool *ret_good, struct error *e
 	if (status != STATUS_OK)
 		return status;
 	if (count == 0)
-		status = error_set(err, STATUS_NOT_FOUND, "%s: holds no checkpoint", root);
+		status = error_set(err, STATUS_NOT_FOUND, "%s: " CHECKPOINT_NONE, root);
 	for (size_t i = 0; status == STATUS_OK && i < count; i++) {
 		char path[PATH_SIZE];
 		status = checkpoint_path(root, steps[i], path, err);

@@ -318,7 +318,7 @@ enum status checkpoint_newest_verified(struct checkpoint *ret, const char *root,
 		return status;
 	if (count == 0) {
 		free(steps);
-		return error_set(err, STATUS_NOT_FOUND, "%s: holds no checkpoint", root);
+		return error_set(err, STATUS_NOT_FOUND, "%s: " CHECKPOINT_NONE, root);
 	}
 	for (size_t i = count; i > 0; i--) {
 		struct error reason;

@@ -21,6 +21,11 @@
 #define CHECKPOINT_CATALOG_NAME "catalog.safetensors"
 #define CHECKPOINT_SHARD_PREFIX "shard-"
 
+/* What is said of a path without any. */
+#define CHECKPOINT_NONE                                                                            \
+	"holds no checkpoint: there is no " MANIFEST_NAME                                          \
+	" in it, nor in a directory step-<number> of it"
+
 #define CHECKPOINT_NOTES_SIZE ((size_t)2048)
 
 /* "shard-00003.safetensors". */
