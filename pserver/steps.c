@@ -383,15 +383,17 @@ static void handle(
 	if (status == STATUS_OK && request.push)
 		status = admit_push(job, step, &request, &push, &err);
 	if (status == STATUS_OK) {
+		const uint64_t deadline_ns = step->deadline_ns;
 		step->next = job->calls;
 		job->calls = step;
-		if (step->deadline_ns < server->sweep_at_ns)
-			pthread_cond_signal(&server->sweep);
 		if (push && job->spec.mode == JOB_SYNC)
 			ps_apply_complete_step(server, job);
 		else if (push)
 			apply_on_arrival(server, job, push, &request);
 		ps_collect_ready(job, &list);
+		/* The sweeper is not woken for a call that can be answered at once. */
+		if (job->calls && deadline_ns < server->sweep_at_ns)
+			pthread_cond_signal(&server->sweep);
 	} else {
 		free(step);
 	}

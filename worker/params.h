@@ -20,12 +20,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Rows to read: rows[count * dim] is filled in the order of ids, which are distinct. */
+/*
+ * Rows to read, in the order of ids, which are distinct: rows[count * dim] is filled. Where
+ * exchange_start is there, rows may be NULL: *found is then set to where they lie, aligned to 4
+ * bytes, borrowed until the slot's next start.
+ */
 struct params_pull {
 	uint32_t table;
 	uint32_t count;
 	const uint64_t *ids;
 	float *rows;
+	const float **found;
 };
 
 /* Gradients to apply, summed over the lanes of the span that starts at lane `slot`; ids are
@@ -53,8 +58,12 @@ struct params_step {
 };
 
 struct params_traffic {
-	uint64_t bytes_sent, bytes_received, messages;
+	uint64_t bytes_sent, bytes_received;
+	uint64_t messages; /* both ways */
 };
+
+/* Exchanges that may be under way together. */
+#define PARAMS_SLOTS 8u
 
 struct params;
 
@@ -72,6 +81,15 @@ struct params_operations {
 	 */
 	enum status (*exchange_table)(struct params *params, const struct params_push *push,
 		uint64_t push_step, const struct params_pull *pull, struct error *err);
+	/*
+	 * An exchange in two halves, so that something else can be done meanwhile: other exchanges,
+	 * each in a slot of its own, whose order on the servers is open; or what needs no tables.
+	 * The step and all it points to are borrowed until finish, which follows every start that
+	 * went well. NULL where tables are here.
+	 */
+	enum status (*exchange_start)(struct params *params, uint32_t slot,
+		const struct params_step *step, struct error *err);
+	enum status (*exchange_finish)(struct params *params, uint32_t slot, struct error *err);
 	/* Every created record of a table, from every server, in no promised order. */
 	enum status (*snapshot)(struct params *params, uint32_t table, params_sink *sink,
 		void *context, struct error *err);

@@ -52,17 +52,14 @@ static void server_fini(struct remote_server *server)
 {
 	rpc_call_free(server->call);
 	rpc_channel_close(server->channel);
-	routes_fini(&server->push);
-	routes_fini(&server->pull);
-	free(server->segments);
-	free(server->segment_list);
-	free(server->tables);
-	free(server->table_list);
 }
 
 static void remote_free(struct params *params)
 {
 	struct remote *remote = remote_of(params);
+	/* Calls go before their channels. */
+	for (uint32_t i = 0; i < PARAMS_SLOTS; i++)
+		remote_slot_fini(&remote->slots[i], remote->server_count);
 	for (uint32_t s = 0; s < remote->server_count; s++)
 		server_fini(&remote->servers[s]);
 	free(remote);
@@ -189,6 +186,8 @@ enum status params_remote_new(struct params **ret, const struct params_remote_op
 {
 	static const struct params_operations operations = {
 		.exchange = remote_exchange,
+		.exchange_start = remote_exchange_start,
+		.exchange_finish = remote_exchange_finish,
 		.snapshot = remote_snapshot,
 		.count = remote_count,
 		.restore = remote_restore,
@@ -210,8 +209,6 @@ enum status params_remote_new(struct params **ret, const struct params_remote_op
 	struct join_messages join;
 	if (status == STATUS_OK)
 		fill_join(&join, options, job);
-	for (uint32_t s = 0; s < remote->server_count; s++)
-		remote->servers[s].remote = remote;
 	for (uint32_t u = 0; u < options->url_count && status == STATUS_OK; u++)
 		status = add_server(remote, options, options->urls[u], &join.request, err);
 	if (status != STATUS_OK) {

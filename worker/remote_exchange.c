@@ -3,18 +3,19 @@
 #include "worker/remote_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef Marquee__Ps__V1__Segment segment_message;
 typedef Marquee__Ps__V1__TableIds table_ids_message;
 
-static enum status route_step(
-	struct remote *remote, const struct params_step *step, struct error *err)
+static enum status route_step(struct remote *remote, const struct remote_slot *slot,
+	const struct params_step *step, struct error *err)
 {
 	struct routes *push[SERVERS_MAX], *pull[SERVERS_MAX];
 	for (uint32_t s = 0; s < remote->server_count; s++) {
-		push[s] = &remote->servers[s].push;
-		pull[s] = &remote->servers[s].pull;
+		push[s] = &slot->legs[s].push;
+		pull[s] = &slot->legs[s].pull;
 		routes_clear(push[s]);
 		routes_clear(pull[s]);
 	}
@@ -29,50 +30,50 @@ static enum status route_step(
 }
 
 static enum status describe_push(
-	struct remote_server *server, Marquee__Ps__V1__PushRequest *push, struct error *err)
+	struct remote_leg *leg, Marquee__Ps__V1__PushRequest *push, struct error *err)
 {
-	const struct routes *routes = &server->push;
+	const struct routes *routes = &leg->push;
 	size_t n = routes->route_count;
-	enum status status = memory_grow(&server->segments, &server->segment_capacity, n,
-		sizeof(*server->segments), "push", err);
+	enum status status = memory_grow(
+		&leg->segments, &leg->segment_capacity, n, sizeof(*leg->segments), "push", err);
 	if (status == STATUS_OK)
-		status = memory_grow(&server->segment_list, &server->segment_list_capacity, n,
+		status = memory_grow(&leg->segment_list, &leg->segment_list_capacity, n,
 			sizeof(segment_message *), "push", err);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		const struct route *route = &routes->routes[i];
-		const struct params_push *from = &server->step->pushes[route->segment];
-		server->segments[i] = (segment_message)MARQUEE__PS__V1__SEGMENT__INIT;
-		server->segments[i].table = from->table;
-		server->segments[i].slot = from->slot;
-		server->segments[i].count = route->count;
-		server->segment_list[i] = &server->segments[i];
+		const struct params_push *from = &leg->step->pushes[route->segment];
+		leg->segments[i] = (segment_message)MARQUEE__PS__V1__SEGMENT__INIT;
+		leg->segments[i].table = from->table;
+		leg->segments[i].slot = from->slot;
+		leg->segments[i].count = route->count;
+		leg->segment_list[i] = &leg->segments[i];
 	}
-	push->step = server->step->push_step;
+	push->step = leg->step->push_step;
 	push->n_segments = n;
-	push->segments = server->segment_list;
+	push->segments = leg->segment_list;
 	return status;
 }
 
 static enum status describe_pull(
-	struct remote_server *server, Marquee__Ps__V1__PullRequest *pull, struct error *err)
+	struct remote_leg *leg, Marquee__Ps__V1__PullRequest *pull, struct error *err)
 {
-	const struct routes *routes = &server->pull;
+	const struct routes *routes = &leg->pull;
 	size_t n = routes->route_count;
 	enum status status = memory_grow(
-		&server->tables, &server->table_capacity, n, sizeof(*server->tables), "pull", err);
+		&leg->tables, &leg->table_capacity, n, sizeof(*leg->tables), "pull", err);
 	if (status == STATUS_OK)
-		status = memory_grow(&server->table_list, &server->table_list_capacity, n,
+		status = memory_grow(&leg->table_list, &leg->table_list_capacity, n,
 			sizeof(table_ids_message *), "pull", err);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		const struct route *route = &routes->routes[i];
-		server->tables[i] = (table_ids_message)MARQUEE__PS__V1__TABLE_IDS__INIT;
-		server->tables[i].table = server->step->pulls[route->segment].table;
-		server->tables[i].count = route->count;
-		server->table_list[i] = &server->tables[i];
+		leg->tables[i] = (table_ids_message)MARQUEE__PS__V1__TABLE_IDS__INIT;
+		leg->tables[i].table = leg->step->pulls[route->segment].table;
+		leg->tables[i].count = route->count;
+		leg->table_list[i] = &leg->tables[i];
 	}
-	pull->step = server->step->pull_step;
+	pull->step = leg->step->pull_step;
 	pull->n_tables = n;
-	pull->tables = server->table_list;
+	pull->tables = leg->table_list;
 	return status;
 }
 
@@ -81,59 +82,57 @@ static size_t row_bytes(const struct params *params, uint32_t table)
 	return params->tables[table].dim * sizeof(float);
 }
 
-static size_t raw_size(const struct remote_server *server)
+static size_t raw_size(const struct remote_leg *leg)
 {
-	const struct params *params = &server->remote->params;
+	const struct params *params = &leg->remote->params;
 	size_t bytes = 0;
-	for (size_t i = 0; i < server->push.route_count; i++) {
-		const struct route *route = &server->push.routes[i];
-		uint32_t table = server->step->pushes[route->segment].table;
+	for (size_t i = 0; i < leg->push.route_count; i++) {
+		const struct route *route = &leg->push.routes[i];
+		uint32_t table = leg->step->pushes[route->segment].table;
 		bytes += route->count * (sizeof(uint64_t) + row_bytes(params, table));
 	}
-	return bytes + server->pull.position_count * sizeof(uint64_t);
+	return bytes + leg->pull.id_count * sizeof(uint64_t);
 }
 
 /* Push: all ids, all gradients. Then the pull's ids. */
 static void write_raw(void *context, unsigned char *raw, size_t raw_bytes)
 {
-	const struct remote_server *server = context;
-	const struct params_step *step = server->step;
+	const struct remote_leg *leg = context;
+	const struct params_step *step = leg->step;
 	(void)raw_bytes;
-	for (size_t i = 0; i < server->push.route_count; i++) {
-		const struct route *route = &server->push.routes[i];
-		raw = routes_gather_ids(
-			&server->push, route, step->pushes[route->segment].ids, raw);
+	for (size_t i = 0; i < leg->push.route_count; i++) {
+		const struct route *route = &leg->push.routes[i];
+		raw = routes_gather_ids(&leg->push, route, step->pushes[route->segment].ids, raw);
 	}
-	for (size_t i = 0; i < server->push.route_count; i++) {
-		const struct route *route = &server->push.routes[i];
+	for (size_t i = 0; i < leg->push.route_count; i++) {
+		const struct route *route = &leg->push.routes[i];
 		const struct params_push *push = &step->pushes[route->segment];
-		raw = routes_gather_rows(&server->push, route, push->gradients,
-			server->remote->params.tables[push->table].dim, raw);
+		raw = routes_gather_rows(&leg->push, route, push->gradients,
+			leg->remote->params.tables[push->table].dim, raw);
 	}
-	for (size_t i = 0; i < server->pull.route_count; i++) {
-		const struct route *route = &server->pull.routes[i];
-		raw = routes_gather_ids(&server->pull, route, step->pulls[route->segment].ids, raw);
+	for (size_t i = 0; i < leg->pull.route_count; i++) {
+		const struct route *route = &leg->pull.routes[i];
+		raw = routes_gather_ids(&leg->pull, route, step->pulls[route->segment].ids, raw);
 	}
 }
 
-static enum status start(
-	struct remote_server *server, const struct params_step *step, struct error *err)
+static enum status start(struct remote_leg *leg, const struct params_step *step, struct error *err)
 {
 	Marquee__Ps__V1__PushPullRequest both = MARQUEE__PS__V1__PUSH_PULL_REQUEST__INIT;
 	Marquee__Ps__V1__PushRequest push = MARQUEE__PS__V1__PUSH_REQUEST__INIT;
 	Marquee__Ps__V1__PullRequest pull = MARQUEE__PS__V1__PULL_REQUEST__INIT;
 	struct rpc_request request = {
 		.service = remote_service(),
-		.deadline_ms = server->remote->deadline_ms,
+		.deadline_ms = leg->remote->deadline_ms,
 		.write_raw = write_raw,
-		.context = server,
+		.context = leg,
 	};
-	server->step = step;
+	leg->step = step;
 	enum status status = STATUS_OK;
 	if (step->has_push)
-		status = describe_push(server, &push, err);
+		status = describe_push(leg, &push, err);
 	if (step->has_pull && status == STATUS_OK)
-		status = describe_pull(server, &pull, err);
+		status = describe_pull(leg, &pull, err);
 	if (status != STATUS_OK)
 		return status;
 	if (step->has_push && step->has_pull) {
@@ -148,57 +147,52 @@ static enum status start(
 		request.method = "Pull";
 		request.body = &pull.base;
 	}
-	request.raw_bytes = raw_size(server);
-	return rpc_call_start(server->call, &request, err);
+	request.raw_bytes = raw_size(leg);
+	return rpc_call_start(leg->call, &request, err);
 }
 
-static enum status finish(struct remote_server *server, struct error *err)
+/* Where a pull's rows go when they cannot stay where they arrived. */
+static float *rows_of(const struct params_pull *pull)
 {
-	const struct params_step *step = server->step;
-	const struct params *params = &server->remote->params;
+	/* In the slot's own rows: place_rows() put it there. */
+	return pull->rows ? pull->rows : (float *)(uintptr_t)*pull->found;
+}
+
+static void take_rows(struct remote_leg *leg, const struct params_step *step, const void *rows)
+{
+	const struct params *params = &leg->remote->params;
+	const unsigned char *in = rows;
+	for (size_t i = 0; i < leg->pull.route_count; i++) {
+		const struct route *route = &leg->pull.routes[i];
+		const struct params_pull *pull = &step->pulls[route->segment];
+		if (route->whole && !pull->rows) {
+			*pull->found = (const float *)(const void *)in;
+			in += route->count * row_bytes(params, pull->table);
+		} else {
+			in = routes_scatter_rows(&leg->pull, route, rows_of(pull),
+				params->tables[pull->table].dim, in);
+		}
+	}
+}
+
+static enum status finish(struct remote_leg *leg, const char *url, struct error *err)
+{
+	const struct params_step *step = leg->step;
+	const struct params *params = &leg->remote->params;
 	struct rpc_reply reply;
-	enum status status = rpc_call_wait(server->call, &reply, err);
+	enum status status = rpc_call_wait(leg->call, &reply, err);
 	if (status != STATUS_OK || !step->has_pull)
 		return status;
 	size_t wanted = 0;
-	for (size_t i = 0; i < server->pull.route_count; i++) {
-		const struct route *route = &server->pull.routes[i];
+	for (size_t i = 0; i < leg->pull.route_count; i++) {
+		const struct route *route = &leg->pull.routes[i];
 		wanted += route->count * row_bytes(params, step->pulls[route->segment].table);
 	}
 	if (reply.raw.size != wanted)
 		return error_set(err, STATUS_DATA_LOSS, "%s: %zu bytes of rows came, expected %zu",
-			rpc_channel_url(server->channel), reply.raw.size, wanted);
-	const unsigned char *in = reply.raw.data;
-	for (size_t i = 0; i < server->pull.route_count; i++) {
-		const struct route *route = &server->pull.routes[i];
-		const struct params_pull *pull = &step->pulls[route->segment];
-		in = routes_scatter_rows(
-			&server->pull, route, pull->rows, params->tables[pull->table].dim, in);
-	}
+			url, reply.raw.size, wanted);
+	take_rows(leg, step, reply.raw.data);
 	return STATUS_OK;
-}
-
-/* What the channels have moved since they were opened. */
-static struct params_traffic all_traffic(const struct remote *remote)
-{
-	struct params_traffic sum = {0};
-	for (uint32_t s = 0; s < remote->server_count; s++) {
-		struct rpc_channel_stats stats;
-		rpc_channel_stats(remote->servers[s].channel, &stats);
-		sum.bytes_sent += stats.bytes_sent;
-		sum.bytes_received += stats.bytes_received;
-		sum.messages += stats.attempts;
-	}
-	return sum;
-}
-
-/* Adds what was moved since `before`: what other calls moved in between is not the steps'. */
-static void count_traffic(struct remote *remote, const struct params_traffic *before)
-{
-	struct params_traffic now = all_traffic(remote);
-	remote->params.traffic.bytes_sent += now.bytes_sent - before->bytes_sent;
-	remote->params.traffic.bytes_received += now.bytes_received - before->bytes_received;
-	remote->params.traffic.messages += now.messages - before->messages;
 }
 
 /*
@@ -214,25 +208,124 @@ static enum status add_failure(enum status first, struct error *err, const struc
 	return error_set(err, first, "%s; %s", before, next->message);
 }
 
+static void leg_fini(struct remote_leg *leg)
+{
+	rpc_call_free(leg->call);
+	routes_fini(&leg->push);
+	routes_fini(&leg->pull);
+	free(leg->segments);
+	free(leg->segment_list);
+	free(leg->tables);
+	free(leg->table_list);
+}
+
+void remote_slot_fini(struct remote_slot *slot, uint32_t server_count)
+{
+	for (uint32_t s = 0; slot->legs && s < server_count; s++)
+		leg_fini(&slot->legs[s]);
+	free(slot->legs);
+	free(slot->rows);
+}
+
+static enum status open_slot(struct remote *remote, struct remote_slot *slot, struct error *err)
+{
+	if (slot->legs)
+		return STATUS_OK;
+	enum status status = memory_zalloc(
+		&slot->legs, remote->server_count, sizeof(*slot->legs), "exchange", err);
+	for (uint32_t s = 0; s < remote->server_count && status == STATUS_OK; s++) {
+		slot->legs[s].remote = remote;
+		status = rpc_call_new(&slot->legs[s].call, remote->servers[s].channel, err);
+	}
+	if (status != STATUS_OK) {
+		remote_slot_fini(slot, remote->server_count);
+		*slot = (struct remote_slot){0};
+	}
+	return status;
+}
+
+/* Rows that come from several servers are put together in the slot's own memory. */
+static enum status place_rows(struct remote *remote, struct remote_slot *slot,
+	const struct params_step *step, struct error *err)
+{
+	const uint32_t pulls = step->has_pull ? step->pull_count : 0;
+	size_t floats = 0, at = 0;
+	for (uint32_t i = 0; i < pulls; i++)
+		if (!step->pulls[i].rows && remote->server_count > 1)
+			floats += (size_t)step->pulls[i].count *
+				  remote->params.tables[step->pulls[i].table].dim;
+	enum status status = memory_grow(
+		&slot->rows, &slot->row_capacity, floats, sizeof(*slot->rows), "rows", err);
+	for (uint32_t i = 0; i < pulls && status == STATUS_OK; i++) {
+		const struct params_pull *pull = &step->pulls[i];
+		if (pull->rows)
+			continue;
+		*pull->found = slot->rows + at;
+		if (remote->server_count > 1)
+			at += (size_t)pull->count * remote->params.tables[pull->table].dim;
+	}
+	return status;
+}
+
+static void count_traffic(struct params_traffic *traffic, const struct rpc_call *call)
+{
+	struct rpc_call_traffic moved;
+	rpc_call_traffic(call, &moved);
+	traffic->bytes_sent += moved.bytes_sent;
+	traffic->bytes_received += moved.bytes_received;
+	traffic->messages += moved.messages;
+}
+
+/*
+ * Waits for the first `started` legs, also when something failed: their messages borrow the step's
+ * arrays.
+ */
+static enum status finish_legs(struct remote *remote, struct remote_slot *slot, uint32_t started,
+	enum status first, struct error *err)
+{
+	bool kept = false;
+	for (uint32_t s = 0; s < started; s++) {
+		struct remote_leg *leg = &slot->legs[s];
+		struct error failure;
+		if (finish(leg, rpc_channel_url(remote->servers[s].channel), &failure) != STATUS_OK)
+			first = add_failure(first, err, &failure);
+		count_traffic(&remote->params.traffic, leg->call);
+		for (uint32_t i = 0; leg->step->has_pull && i < leg->step->pull_count; i++)
+			kept |= !leg->step->pulls[i].rows;
+		if (!kept)
+			rpc_call_release(leg->call);
+	}
+	return first;
+}
+
+enum status remote_exchange_start(
+	struct params *params, uint32_t slot, const struct params_step *step, struct error *err)
+{
+	struct remote *remote = remote_of(params);
+	struct remote_slot *mine = &remote->slots[slot];
+	uint32_t started = 0;
+	enum status status = open_slot(remote, mine, err);
+	if (status == STATUS_OK)
+		status = route_step(remote, mine, step, err);
+	if (status == STATUS_OK)
+		status = place_rows(remote, mine, step, err);
+	while (status == STATUS_OK && started < remote->server_count) {
+		status = start(&mine->legs[started], step, err);
+		if (status == STATUS_OK)
+			started++;
+	}
+	return status == STATUS_OK ? status : finish_legs(remote, mine, started, status, err);
+}
+
+enum status remote_exchange_finish(struct params *params, uint32_t slot, struct error *err)
+{
+	struct remote *remote = remote_of(params);
+	return finish_legs(remote, &remote->slots[slot], remote->server_count, STATUS_OK, err);
+}
+
 enum status remote_exchange(
 	struct params *params, const struct params_step *step, struct error *err)
 {
-	struct remote *remote = remote_of(params);
-	const struct params_traffic before = all_traffic(remote);
-	enum status first = route_step(remote, step, err);
-	uint32_t started = 0;
-	while (first == STATUS_OK && started < remote->server_count) {
-		first = start(&remote->servers[started], step, err);
-		if (first == STATUS_OK)
-			started++;
-	}
-	/* Every call that was started is waited for: its message borrows the step's arrays. */
-	for (uint32_t s = 0; s < started; s++) {
-		struct error failure;
-		if (finish(&remote->servers[s], &failure) != STATUS_OK)
-			first = add_failure(first, err, &failure);
-		rpc_call_release(remote->servers[s].call);
-	}
-	count_traffic(remote, &before);
-	return first;
+	enum status status = remote_exchange_start(params, 0, step, err);
+	return status == STATUS_OK ? remote_exchange_finish(params, 0, err) : status;
 }

@@ -14,14 +14,12 @@
 
 struct remote;
 
-struct remote_server {
+/* What one server has of one exchange. */
+struct remote_leg {
 	const struct remote *remote;
-	struct rpc_channel *channel;
 	struct rpc_call *call;
-	/* the exchange under way */
-	const struct params_step *step;
+	const struct params_step *step; /* under way */
 	struct routes push, pull;
-	bool started;
 	/* protobuf's view of the routes: structs, and the pointers that repeated fields want */
 	Marquee__Ps__V1__Segment *segments;
 	Marquee__Ps__V1__Segment **segment_list;
@@ -31,10 +29,23 @@ struct remote_server {
 	size_t table_capacity, table_list_capacity;
 };
 
+/* An exchange, and what is kept from one to the next. */
+struct remote_slot {
+	struct remote_leg *legs; /* [server_count]; NULL: never used */
+	float *rows;		 /* of pulls that are put together from several servers */
+	size_t row_capacity;
+};
+
+struct remote_server {
+	struct rpc_channel *channel;
+	struct rpc_call *call; /* for the rare calls */
+};
+
 struct remote {
 	struct params params; /* first: the interface */
 	uint32_t server_count;
 	struct remote_server servers[SERVERS_MAX]; /* in the order of their shards */
+	struct remote_slot slots[PARAMS_SLOTS];
 	uint32_t deadline_ms;
 };
 
@@ -52,9 +63,15 @@ static inline const ProtobufCServiceDescriptor *remote_service(void)
 MUST_CHECK enum status remote_ask(struct remote *remote, struct remote_server *server,
 	const char *method, const ProtobufCMessage *body, struct rpc_reply *ret, struct error *err);
 
+/* No exchange is under way. */
+void remote_slot_fini(struct remote_slot *slot, uint32_t server_count);
+
 /* The operations of params, one each. */
 enum status remote_exchange(
 	struct params *params, const struct params_step *step, struct error *err);
+enum status remote_exchange_start(
+	struct params *params, uint32_t slot, const struct params_step *step, struct error *err);
+enum status remote_exchange_finish(struct params *params, uint32_t slot, struct error *err);
 enum status remote_snapshot(
 	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err);
 enum status remote_count(

@@ -109,11 +109,9 @@ static void write_restore(void *context, unsigned char *raw, size_t raw_bytes)
 static enum status restore_chunk(struct remote *remote, uint32_t table, const uint64_t *ids,
 	const float *records, uint32_t count, struct error *err)
 {
-	struct routes *push[SERVERS_MAX];
-	for (uint32_t s = 0; s < remote->server_count; s++) {
-		push[s] = &remote->servers[s].push;
-		routes_clear(push[s]);
-	}
+	struct routes routes[SERVERS_MAX] = {0}, *push[SERVERS_MAX];
+	for (uint32_t s = 0; s < remote->server_count; s++)
+		push[s] = &routes[s];
 	enum status status = routes_add(push, remote->server_count, 0, ids, count, err);
 	for (uint32_t s = 0; s < remote->server_count && status == STATUS_OK; s++) {
 		struct remote_server *server = &remote->servers[s];
@@ -137,6 +135,8 @@ static enum status restore_chunk(struct remote *remote, uint32_t table, const ui
 		};
 		status = rpc_call_blocking(server->call, &request, &reply, err);
 	}
+	for (uint32_t s = 0; s < remote->server_count; s++)
+		routes_fini(push[s]);
 	return status;
 }
 

@@ -23,7 +23,8 @@ struct report_epoch {
 	double ratings_per_second;
 	double train_cost;	    /* label units: mean squared error */
 	double test_rmse, test_mae; /* stars; NAN: nothing held out */
-	double wire_bytes_per_rating;
+	/* Of all workers, both ways. */
+	double wire_bytes_per_rating, wire_messages_per_rating;
 	bool best;
 };
 

@@ -8,7 +8,7 @@
 
 void routes_clear(struct routes *routes)
 {
-	routes->route_count = routes->position_count = 0;
+	routes->route_count = routes->position_count = routes->id_count = 0;
 }
 
 void routes_fini(struct routes *routes)
@@ -18,38 +18,57 @@ void routes_fini(struct routes *routes)
 	*routes = (struct routes){0};
 }
 
-static enum status begin(struct routes *routes, uint32_t segment, uint32_t count, struct error *err)
+static enum status begin(struct routes *routes, uint32_t segment, struct error *err)
 {
 	enum status status = memory_grow(&routes->routes, &routes->route_capacity,
 		routes->route_count + 1, sizeof(*routes->routes), "routes", err);
-	if (status == STATUS_OK)
-		status = memory_grow(&routes->positions, &routes->position_capacity,
-			routes->position_count + count, sizeof(*routes->positions), "routes", err);
 	if (status == STATUS_OK)
 		routes->routes[routes->route_count] =
 			(struct route){.segment = segment, .first = routes->position_count};
 	return status;
 }
 
+static void end(struct routes *routes, uint32_t count)
+{
+	routes->routes[routes->route_count].count = count;
+	routes->id_count += count;
+	if (count > 0)
+		routes->route_count++;
+}
+
+static enum status add_whole(
+	struct routes *routes, uint32_t segment, uint32_t count, struct error *err)
+{
+	enum status status = begin(routes, segment, err);
+	if (status != STATUS_OK)
+		return status;
+	routes->routes[routes->route_count].whole = true;
+	end(routes, count);
+	return STATUS_OK;
+}
+
 enum status routes_add(struct routes *const *servers, uint32_t server_count, uint32_t segment,
 	const uint64_t *ids, uint32_t count, struct error *err)
 {
+	if (server_count == 1)
+		return add_whole(servers[0], segment, count, err);
 	for (uint32_t s = 0; s < server_count; s++) {
-		enum status status = begin(servers[s], segment, count, err);
+		struct routes *routes = servers[s];
+		enum status status = begin(routes, segment, err);
+		if (status == STATUS_OK)
+			status = memory_grow(&routes->positions, &routes->position_capacity,
+				routes->position_count + count, sizeof(*routes->positions),
+				"routes", err);
 		if (status != STATUS_OK)
 			return status;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t owner =
-			server_count == 1 ? 0 : shard_of(virtual_shard_of(ids[i]), server_count);
-		struct routes *routes = servers[owner];
+		struct routes *routes = servers[shard_of(virtual_shard_of(ids[i]), server_count)];
 		routes->positions[routes->position_count++] = i;
 	}
 	for (uint32_t s = 0; s < server_count; s++) {
-		struct route *route = &servers[s]->routes[servers[s]->route_count];
-		route->count = (uint32_t)(servers[s]->position_count - route->first);
-		if (route->count > 0)
-			servers[s]->route_count++;
+		const struct route *route = &servers[s]->routes[servers[s]->route_count];
+		end(servers[s], (uint32_t)(servers[s]->position_count - route->first));
 	}
 	return STATUS_OK;
 }
@@ -58,9 +77,12 @@ unsigned char *routes_gather_ids(const struct routes *routes, const struct route
 	const uint64_t *ids, unsigned char *out)
 {
 	const uint32_t *positions = routes->positions + route->first;
-	for (uint32_t i = 0; i < route->count; i++, out += sizeof(*ids))
-		memcpy(out, &ids[positions[i]], sizeof(*ids));
-	return out;
+	const size_t bytes = route->count * sizeof(*ids);
+	if (route->whole)
+		memcpy(out, ids, bytes);
+	for (uint32_t i = 0; !route->whole && i < route->count; i++)
+		memcpy(out + i * sizeof(*ids), &ids[positions[i]], sizeof(*ids));
+	return out + bytes;
 }
 
 unsigned char *routes_gather_rows(const struct routes *routes, const struct route *route,
@@ -68,9 +90,11 @@ unsigned char *routes_gather_rows(const struct routes *routes, const struct rout
 {
 	const uint32_t *positions = routes->positions + route->first;
 	const size_t bytes = dim * sizeof(*rows);
-	for (uint32_t i = 0; i < route->count; i++, out += bytes)
-		memcpy(out, rows + (size_t)positions[i] * dim, bytes);
-	return out;
+	if (route->whole)
+		memcpy(out, rows, route->count * bytes);
+	for (uint32_t i = 0; !route->whole && i < route->count; i++)
+		memcpy(out + i * bytes, rows + (size_t)positions[i] * dim, bytes);
+	return out + route->count * bytes;
 }
 
 const unsigned char *routes_scatter_rows(const struct routes *routes, const struct route *route,
@@ -78,7 +102,9 @@ const unsigned char *routes_scatter_rows(const struct routes *routes, const stru
 {
 	const uint32_t *positions = routes->positions + route->first;
 	const size_t bytes = dim * sizeof(*rows);
-	for (uint32_t i = 0; i < route->count; i++, in += bytes)
-		memcpy(rows + (size_t)positions[i] * dim, in, bytes);
-	return in;
+	if (route->whole)
+		memcpy(rows, in, route->count * bytes);
+	for (uint32_t i = 0; !route->whole && i < route->count; i++)
+		memcpy(rows + (size_t)positions[i] * dim, in + i * bytes, bytes);
+	return in + route->count * bytes;
 }

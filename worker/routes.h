@@ -8,6 +8,7 @@
 
 #include "common/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@
 struct route {
 	uint32_t segment; /* index in the request */
 	uint32_t count;
+	bool whole;   /* all of it, as it stands: there is one server, and no positions */
 	size_t first; /* in positions */
 };
 
@@ -22,6 +24,7 @@ struct route {
 struct routes {
 	struct route *routes;
 	size_t route_count, route_capacity;
+	size_t id_count;     /* over all routes */
 	uint32_t *positions; /* in the segment's arrays */
 	size_t position_count, position_capacity;
 };

@@ -52,21 +52,27 @@ static enum status epoch_cost(struct trainer *trainer, double *ret_cost, struct 
 	return status;
 }
 
-/* Bytes that all workers together moved since the last call, per rating of an epoch. */
-static enum status wire_bytes(struct trainer *trainer, double *ret_bytes, struct error *err)
+/* What all workers together moved since the last call, per rating of an epoch. */
+static enum status wire_traffic(
+	struct trainer *trainer, struct report_epoch *line, struct error *err)
 {
-	double mine = (double)(trainer->params->traffic.bytes_sent +
-			       trainer->params->traffic.bytes_received);
-	double all[LANES_MAX], sum = 0;
-	trainer->params->traffic = (struct params_traffic){0};
-	enum status status = comm_all_gather(trainer->comm, &mine, sizeof(mine), all, err);
-	for (uint32_t w = 0; w < trainer->comm->workers && status == STATUS_OK; w++)
-		sum += all[w];
+	struct params_traffic *traffic = &trainer->params->traffic;
+	const double mine[2] = {
+		(double)(traffic->bytes_sent + traffic->bytes_received), (double)traffic->messages};
+	double all[LANES_MAX][2], bytes = 0, messages = 0;
+	*traffic = (struct params_traffic){0};
+	enum status status = comm_all_gather(trainer->comm, mine, sizeof(mine), all, err);
+	if (status != STATUS_OK)
+		return status;
+	for (uint32_t w = 0; w < trainer->comm->workers; w++) {
+		bytes += all[w][0];
+		messages += all[w][1];
+	}
 	/* A run that resumed within the epoch has moved and trained only the rest of it. */
 	uint64_t examples = report_epoch_examples(&trainer->report);
-	if (status == STATUS_OK)
-		*ret_bytes = examples ? sum / (double)examples : NAN;
-	return status;
+	line->wire_bytes_per_rating = examples ? bytes / (double)examples : NAN;
+	line->wire_messages_per_rating = examples ? messages / (double)examples : NAN;
+	return STATUS_OK;
 }
 
 /* The held-out error after the step at hand, and whether it is the best so far. */
@@ -96,7 +102,7 @@ static enum status end_epoch(struct trainer *trainer, struct error *err)
 		.epoch = trainer->step / trainer->steps_per_epoch, .step = trainer->step};
 	enum status status = epoch_cost(trainer, &line.train_cost, err);
 	if (status == STATUS_OK)
-		status = wire_bytes(trainer, &line.wire_bytes_per_rating, err);
+		status = wire_traffic(trainer, &line, err);
 	if (status == STATUS_OK)
 		status = measure(trainer, &line.best, err);
 	if (status != STATUS_OK)

@@ -41,6 +41,7 @@ struct rpc_call {
 	uint64_t deadline_ns;
 	uint64_t sequence;
 	uint32_t attempts;
+	struct rpc_call_traffic traffic;
 	uint32_t backoff_ms;
 	bool connected;	     /* some attempt reached a server */
 	struct error answer; /* the last UNAVAILABLE that a server sent; OK: none */
@@ -168,6 +169,8 @@ static enum status attempt(struct rpc_call *call, uint64_t left_ms, struct error
 	}
 	call->attempts++;
 	atomic_fetch_add_explicit(&channel->attempts, 1, memory_order_relaxed);
+	call->traffic.bytes_sent += nng_msg_len(message.msg);
+	call->traffic.messages++;
 	atomic_fetch_add_explicit(
 		&channel->bytes_sent, nng_msg_len(message.msg), memory_order_relaxed);
 	call->state = SENDING;
@@ -211,6 +214,7 @@ enum status rpc_call_start(
 	call->deadline_ns = clock_now_ns(channel->clock) + request->deadline_ms * NS_PER_MS;
 	call->sequence = atomic_fetch_add(&channel->sequence, 1) + 1;
 	call->attempts = 0;
+	call->traffic = (struct rpc_call_traffic){0};
 	call->backoff_ms = 0;
 	call->connected = false;
 	call->answer = (struct error){0};
@@ -298,6 +302,8 @@ static enum status take_reply(
 	call->message = nng_aio_get_msg(call->aio);
 	nng_aio_set_msg(call->aio, NULL);
 	call->state = REPLIED;
+	call->traffic.bytes_received += nng_msg_len(call->message);
+	call->traffic.messages++;
 	atomic_fetch_add_explicit(
 		&call->channel->bytes_received, nng_msg_len(call->message), memory_order_relaxed);
 	struct error answer = {0};
@@ -368,6 +374,11 @@ enum status rpc_call_blocking(struct rpc_call *call, const struct rpc_request *r
 	if (status != STATUS_OK)
 		return status;
 	return rpc_call_wait(call, ret, err);
+}
+
+void rpc_call_traffic(const struct rpc_call *call, struct rpc_call_traffic *ret)
+{
+	*ret = call->traffic;
 }
 
 void rpc_write_bytes(void *context, unsigned char *raw, size_t raw_bytes)

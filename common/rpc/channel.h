@@ -123,6 +123,13 @@ MUST_CHECK enum status rpc_call_blocking(struct rpc_call *call, const struct rpc
 /* Frees the reply, or gives up what is under way. The call can be started again. */
 void rpc_call_release(struct rpc_call *call);
 
+/* What the call has moved since it was started last, repeats included. */
+struct rpc_call_traffic {
+	uint64_t bytes_sent, bytes_received;
+	uint64_t messages; /* both ways */
+};
+void rpc_call_traffic(const struct rpc_call *call, struct rpc_call_traffic *ret);
+
 /*
  * A client for protobuf-c's generated functions, for the calls that are rare: each blocks, and
  * calls the closure with the reply, or with NULL when it failed and `error` says why.

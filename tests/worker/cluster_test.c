@@ -153,10 +153,16 @@ START_TEST(bytes_on_the_wire_are_those_of_the_epoch)
 	for (char *line; (line = strsep(&rest, "\n")) != NULL && *line; epochs++) {
 		json_t *object = json_loads(line, 0, NULL);
 		double bytes = json_number_value(json_object_get(object, "wire_bytes_per_rating"));
+		double messages =
+			json_number_value(json_object_get(object, "wire_messages_per_rating"));
 		if (epochs == 0)
 			first = bytes;
 		ck_assert_msg(bytes > 0.8 * first && bytes < 1.2 * first,
 			"%g bytes a rating in the first epoch, %g in a later one", first, bytes);
+		/* A step is a call and its answer between each worker and each server; the last one
+		 * of an epoch has fewer ratings, the first epoch one pull more. */
+		messages *= (double)cluster.options.batch_size / (2 * 2 * 2);
+		ck_assert_msg(messages >= 1 && messages < 1.3, "%g calls a step", messages);
 		json_decref(object);
 	}
 	ck_assert_uint_eq(epochs, 4);

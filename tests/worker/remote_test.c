@@ -10,20 +10,21 @@
 #define DIM	4u
 #define IDS	64u
 
-static struct params *join(const char *const *urls, uint32_t worker, double deadline_s)
+static struct params *join_as(const char *const *urls, uint32_t url_count, uint32_t worker,
+	uint32_t workers, enum train_mode mode, double deadline_s)
 {
 	const struct table_spec table = {.name = "t",
 		.dim = DIM,
 		.init_limit = 0.5f,
 		.optimizer = optimizer_defaults(OPTIMIZER_SGD)};
 	const struct job_tables job = {
-		.seed = 1, .lanes = 2, .mode = MODE_SYNC, .tables = &table, .table_count = 1};
+		.seed = 1, .lanes = 2, .mode = mode, .tables = &table, .table_count = 1};
 	const struct params_remote_options options = {
 		.urls = urls,
-		.url_count = SERVERS,
+		.url_count = url_count,
 		.job = "remote-test",
 		.worker = worker,
-		.workers = 2,
+		.workers = workers,
 		.incarnation = 1,
 		.connect_timeout_s = 10,
 		.deadline_s = deadline_s,
@@ -35,18 +36,28 @@ static struct params *join(const char *const *urls, uint32_t worker, double dead
 	return params;
 }
 
+static struct params *join(const char *const *urls, uint32_t worker, double deadline_s)
+{
+	return join_as(urls, SERVERS, worker, 2, MODE_SYNC, deadline_s);
+}
+
+static void open_servers(struct ps_server **servers, const char **urls, uint32_t count)
+{
+	for (uint32_t s = 0; s < count; s++) {
+		const struct ps_server_options options = {
+			.listen_url = "tcp://127.0.0.1:0", .shard_index = s, .shard_count = count};
+		struct error error;
+		assert_ok(ps_server_open(&servers[s], &options, &error), &error);
+		urls[s] = ps_server_url(servers[s]);
+	}
+}
+
 START_TEST(a_dead_server_is_named_beside_one_that_only_waits_for_a_worker)
 {
 	struct ps_server *servers[SERVERS];
 	const char *urls[SERVERS];
 	struct error error;
-	for (uint32_t s = 0; s < SERVERS; s++) {
-		const struct ps_server_options options = {.listen_url = "tcp://127.0.0.1:0",
-			.shard_index = s,
-			.shard_count = SERVERS};
-		assert_ok(ps_server_open(&servers[s], &options, &error), &error);
-		urls[s] = ps_server_url(servers[s]);
-	}
+	open_servers(servers, urls, SERVERS);
 	char dead[128];
 	snprintf(dead, sizeof(dead), "%s", urls[1]);
 	struct params *first = join(urls, 0, 1.0), *second = join(urls, 1, 1.0);
@@ -69,9 +80,79 @@ START_TEST(a_dead_server_is_named_beside_one_that_only_waits_for_a_worker)
 }
 END_TEST
 
+/* The exchanges of one slot after the other, all under way together. */
+struct flight {
+	uint64_t ids[IDS];
+	const float *found;
+	struct params_pull pull;
+	struct params_push push;
+	struct params_step step;
+};
+
+static void prepare(struct flight *flight, uint32_t slot, const float *gradients)
+{
+	for (uint64_t i = 0; i < IDS; i++)
+		flight->ids[i] = slot * IDS + i;
+	flight->pull =
+		(struct params_pull){.count = IDS, .ids = flight->ids, .found = &flight->found};
+	flight->push =
+		(struct params_push){.count = IDS, .ids = flight->ids, .gradients = gradients};
+	flight->step = (struct params_step){.push_step = slot,
+		.pull_step = slot + 1,
+		.has_push = true,
+		.has_pull = true,
+		.pushes = &flight->push,
+		.push_count = 1,
+		.pulls = &flight->pull,
+		.pull_count = 1};
+}
+
+/* Rows that were pushed once, pulled into memory of the test's own. */
+static void check_rows(struct params *params, const struct flight *flight)
+{
+	float rows[IDS * DIM];
+	const struct params_pull pull = {.count = IDS, .ids = flight->ids, .rows = rows};
+	const struct params_step step = {
+		.has_pull = true, .pulls = &pull, .pull_count = 1, .pull_step = 1};
+	struct error error;
+	assert_ok(params->operations->exchange(params, &step, &error), &error);
+	ck_assert_mem_eq(rows, flight->found, sizeof(rows));
+}
+
+START_TEST(exchanges_in_flight_show_their_rows_where_they_arrived)
+{
+	float gradients[IDS * DIM];
+	for (uint32_t i = 0; i < IDS * DIM; i++)
+		gradients[i] = (float)i;
+	for (uint32_t count = 1; count <= SERVERS; count++) {
+		struct ps_server *servers[SERVERS];
+		const char *urls[SERVERS];
+		struct flight flights[PARAMS_SLOTS];
+		struct error error;
+		open_servers(servers, urls, count);
+		struct params *params = join_as(urls, count, 0, 1, MODE_ASYNC, 10);
+		const struct params_operations *operations = params->operations;
+		for (uint32_t s = 0; s < PARAMS_SLOTS; s++) {
+			prepare(&flights[s], s, gradients);
+			assert_ok(operations->exchange_start(params, s, &flights[s].step, &error),
+				&error);
+		}
+		for (uint32_t s = PARAMS_SLOTS; s-- > 0;)
+			assert_ok(operations->exchange_finish(params, s, &error), &error);
+		ck_assert_uint_eq(params->traffic.messages, 2 * count * PARAMS_SLOTS);
+		/* All of them are still there. Slot 0 is the one that exchange uses. */
+		for (uint32_t s = 1; s < PARAMS_SLOTS; s++)
+			check_rows(params, &flights[s]);
+		params_free(params);
+		for (uint32_t s = 0; s < count; s++)
+			ps_server_close(servers[s]);
+	}
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const cases[] = {
+	const TTest *const cases[] = {exchanges_in_flight_show_their_rows_where_they_arrived,
 		a_dead_server_is_named_beside_one_that_only_waits_for_a_worker, NULL};
 	return run_cases("remote parameter client", cases);
 }
