@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* In the local job a span's sums are added up by hand: a worker may own several spans. */
-static enum status local_tree_sum(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
+static enum status local_sum_start(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
 	float *const *sums, uint32_t span_count, size_t n, struct error *err)
 {
 	(void)comm, (void)err;
@@ -13,6 +13,12 @@ static enum status local_tree_sum(struct comm *comm, uint32_t lanes, const struc
 	for (uint32_t i = 0; i < span_count; i++)
 		slots[spans[i].first] = sums[i];
 	lane_tree_sum(sums[0], slots, lanes, n);
+	return STATUS_OK;
+}
+
+static enum status local_sum_finish(struct comm *comm, struct error *err)
+{
+	(void)comm, (void)err;
 	return STATUS_OK;
 }
 
@@ -34,7 +40,8 @@ void comm_local_init(struct comm *comm)
 {
 	static const struct comm_operations operations = {.all_gather = local_all_gather,
 		.broadcast = local_broadcast,
-		.tree_sum = local_tree_sum};
+		.sum_start = local_sum_start,
+		.sum_finish = local_sum_finish};
 	*comm = (struct comm){.rank = 0, .workers = 1, .operations = &operations};
 }
 
@@ -59,12 +66,19 @@ enum status comm_broadcast(struct comm *comm, void *bytes, size_t size, struct e
 	return comm->operations->broadcast(comm, bytes, size, err);
 }
 
-enum status comm_tree_sum(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
+enum status comm_sum_start(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
 	float *const *sums, uint32_t span_count, size_t n, struct error *err)
 {
 	if (comm->failed)
 		return failed_already(comm, err);
-	return comm->operations->tree_sum(comm, lanes, spans, sums, span_count, n, err);
+	return comm->operations->sum_start(comm, lanes, spans, sums, span_count, n, err);
+}
+
+enum status comm_sum_finish(struct comm *comm, struct error *err)
+{
+	if (comm->failed)
+		return failed_already(comm, err);
+	return comm->operations->sum_finish(comm, err);
 }
 
 enum status comm_barrier(struct comm *comm, struct error *err)

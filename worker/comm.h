@@ -2,8 +2,9 @@
  * What the workers of a job say to each other: start-up, agreement, and the dense reduction.
  * Never parameter rows, which go to the servers.
  *
- * One small interface with two implementations: comm_local_init() for a job of one worker, and
- * MPI's (comm_mpi.c, linked into the worker program alone). Every call is collective: all workers
+ * One small interface with three implementations: comm_local_init() for a job of one worker,
+ * comm_shared_init() for workers that share memory, and MPI's (comm_mpi.c, linked into the worker
+ * program alone). Every call is collective: all workers
  * make the same calls in the same order. A call that waits longer than the deadline fails with the
  * name of the call.
  *
@@ -30,12 +31,10 @@ struct comm_operations {
 		struct comm *comm, const void *bytes, size_t size, void *out, struct error *err);
 	/* Worker 0's bytes to everyone. */
 	enum status (*broadcast)(struct comm *comm, void *bytes, size_t size, struct error *err);
-	/*
-	 * The sum of the lanes' gradients along the fixed tree, to everyone: sums[i] holds the sum
-	 * over spans[i] of this worker, n floats each. The total is left in sums[0].
-	 */
-	enum status (*tree_sum)(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
+	/* See comm_sum_start and comm_sum_finish. */
+	enum status (*sum_start)(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
 		float *const *sums, uint32_t span_count, size_t n, struct error *err);
+	enum status (*sum_finish)(struct comm *comm, struct error *err);
 };
 
 struct comm {
@@ -53,9 +52,17 @@ MUST_CHECK enum status comm_all_gather(
 	struct comm *comm, const void *bytes, size_t size, void *out, struct error *err);
 MUST_CHECK enum status comm_broadcast(
 	struct comm *comm, void *bytes, size_t size, struct error *err);
-MUST_CHECK enum status comm_tree_sum(struct comm *comm, uint32_t lanes,
+
+/*
+ * The sum of the lanes' gradients along the fixed tree, to everyone: sums[i] holds the sum over
+ * spans[i] of this worker, n floats each. It is made in two halves, so that the exchange with the
+ * servers can go on meanwhile: the arrays are borrowed from start to finish, no other call is made
+ * in between, and after finish the total is in sums[0].
+ */
+MUST_CHECK enum status comm_sum_start(struct comm *comm, uint32_t lanes,
 	const struct lane_span *spans, float *const *sums, uint32_t span_count, size_t n,
 	struct error *err);
+MUST_CHECK enum status comm_sum_finish(struct comm *comm, struct error *err);
 
 /* Waits for everyone. */
 MUST_CHECK enum status comm_barrier(struct comm *comm, struct error *err);

@@ -1,6 +1,7 @@
 #include "worker/comm_mpi.h"
 
 #include "common/base/memory.h"
+#include "worker/comm_shared.h"
 
 #include <limits.h>
 #include <mpi.h>
@@ -17,7 +18,11 @@
 #define TAG_TREE 1
 
 struct mpi_comm {
-	struct comm comm; /* first: the interface */
+	union {
+		struct comm comm;	   /* the interface, of workers on several hosts */
+		struct comm_shared shared; /* or on one */
+	};
+	MPI_Win memory; /* of one host; MPI_WIN_NULL: several hosts */
 	const struct clock *clock;
 	double deadline_s;
 	float *received; /* [received_capacity]: a partner's partial sum */
@@ -147,7 +152,8 @@ static bool inside_span(uint32_t lane, uint32_t lanes, uint32_t workers)
 	return false;
 }
 
-static enum status tree_sum(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
+/* All of it at once: there is nothing to gain by leaving a part for the end. */
+static enum status sum_start(struct comm *comm, uint32_t lanes, const struct lane_span *spans,
 	float *const *sums, uint32_t span_count, size_t n, struct error *err)
 {
 	struct mpi_comm *mpi = mpi_of(comm);
@@ -178,16 +184,70 @@ static enum status tree_sum(struct comm *comm, uint32_t lanes, const struct lane
 	return broadcast(comm, sums[0], n * sizeof(float), err);
 }
 
+static enum status sum_finish(struct comm *comm, struct error *err)
+{
+	(void)comm, (void)err;
+	return STATUS_OK;
+}
+
 bool comm_mpi_is_launched(void)
 {
 	return getenv("PMI_RANK") || getenv("PMI_FD") || getenv("PMIX_RANK");
 }
 
+/* Whether all can say yes. */
+static bool all_agree(bool mine)
+{
+	int all = mine;
+	return MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_LAND, MPI_COMM_WORLD) ==
+		       MPI_SUCCESS &&
+	       all;
+}
+
+/*
+ * Memory that all workers see, or NULL: they run on several hosts, or there is none. The same on
+ * all of them.
+ */
+static void *share_memory(MPI_Win *ret_window, uint32_t workers)
+{
+	MPI_Comm host;
+	MPI_Win window = MPI_WIN_NULL;
+	void *memory = NULL;
+	int neighbours = 0;
+	*ret_window = MPI_WIN_NULL;
+	MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
+	MPI_Comm_set_errhandler(host, MPI_ERRORS_RETURN);
+	MPI_Comm_size(host, &neighbours);
+	if (all_agree((uint32_t)neighbours == workers)) {
+		int host_rank, unit;
+		MPI_Aint bytes = 0;
+		MPI_Comm_rank(host, &host_rank);
+		if (host_rank == 0)
+			bytes = (MPI_Aint)comm_shared_bytes(workers);
+		bool have = MPI_Win_allocate_shared(
+				    bytes, 1, MPI_INFO_NULL, host, &memory, &window) == MPI_SUCCESS;
+		if (have)
+			have = MPI_Win_shared_query(window, 0, &bytes, &unit, &memory) ==
+			       MPI_SUCCESS;
+		if (have && host_rank == 0)
+			have = comm_shared_prepare(memory, NULL) == STATUS_OK;
+		/* Also: the memory is ready before anybody uses it. */
+		if (all_agree(have))
+			*ret_window = window;
+		else if (window != MPI_WIN_NULL)
+			MPI_Win_free(&window);
+	}
+	MPI_Comm_free(&host);
+	return *ret_window != MPI_WIN_NULL ? memory : NULL;
+}
+
 enum status comm_mpi_open(
 	struct comm **ret, const struct clock *clock, double deadline_s, struct error *err)
 {
-	static const struct comm_operations operations = {
-		.all_gather = all_gather, .broadcast = broadcast, .tree_sum = tree_sum};
+	static const struct comm_operations operations = {.all_gather = all_gather,
+		.broadcast = broadcast,
+		.sum_start = sum_start,
+		.sum_finish = sum_finish};
 	int provided, rank, workers;
 	if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
 		return error_set(err, STATUS_UNAVAILABLE, "MPI does not start");
@@ -197,10 +257,16 @@ enum status comm_mpi_open(
 	enum status status = memory_zalloc(&mpi, 1, sizeof(*mpi), "MPI", err);
 	if (status != STATUS_OK)
 		return status;
-	mpi->comm = (struct comm){
-		.rank = (uint32_t)rank, .workers = (uint32_t)workers, .operations = &operations};
 	mpi->clock = clock;
 	mpi->deadline_s = deadline_s;
+	void *memory = share_memory(&mpi->memory, (uint32_t)workers);
+	if (memory)
+		comm_shared_init(
+			&mpi->shared, memory, (uint32_t)rank, (uint32_t)workers, deadline_s);
+	else
+		mpi->comm = (struct comm){.rank = (uint32_t)rank,
+			.workers = (uint32_t)workers,
+			.operations = &operations};
 	*ret = &mpi->comm;
 	return STATUS_OK;
 }
@@ -211,6 +277,10 @@ void comm_mpi_close(struct comm *comm)
 		return;
 	struct mpi_comm *mpi = mpi_of(comm);
 	free(mpi->received);
+	if (mpi->memory != MPI_WIN_NULL) {
+		comm_shared_leave(&mpi->shared);
+		MPI_Win_free(&mpi->memory);
+	}
 	free(mpi);
 	MPI_Finalize();
 }

@@ -1,9 +1,10 @@
 /*
  * The workers of an mpirun job. Linked into the worker program alone.
  *
- * Waiting never spins for long: MPI's blocking calls busy-wait, so 8 ranks on 2 cores would take
- * their time from the ranks that compute. Every call here is non-blocking, tested in a loop that
- * yields and then sleeps, and fails when its deadline has passed.
+ * MPI's blocking calls busy-wait, so 8 ranks on 2 cores would take their time from the ranks that
+ * compute. Ranks of one host therefore talk through memory that MPI shares between them
+ * (comm_shared.h), where waiting sleeps. Between hosts every call is non-blocking, tested in a loop
+ * that yields and then sleeps, and fails when its deadline has passed.
  */
 #ifndef MARQUEE_WORKER_COMM_MPI_H
 #define MARQUEE_WORKER_COMM_MPI_H

@@ -105,16 +105,31 @@ static enum status check_one_host(struct comm *comm, struct error *err)
 	return status;
 }
 
+/*
+ * How many of the ranks host a shard. More than the cores would only be more messages: a rank sends
+ * one to every server in every step.
+ */
+static enum status choose_servers(struct connector *connector, uint32_t *ret, struct error *err)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	uint32_t count = cores > 0 ? (uint32_t)cores : 1;
+	if (connector->options.embedded_servers)
+		count = (uint32_t)connector->options.embedded_servers;
+	if (count > connector->comm->workers)
+		count = connector->comm->workers;
+	if (count > SERVERS_MAX)
+		count = SERVERS_MAX;
+	*ret = count;
+	return comm_broadcast(connector->comm, ret, sizeof(*ret), err);
+}
+
 static enum status host_shard(struct connector *connector, const char *token, struct error *err)
 {
 	const struct comm *comm = connector->comm;
 	char mine[URL_SIZE] = {0}, all[LANES_MAX][URL_SIZE];
-	uint64_t wanted = connector->options.embedded_servers;
-	uint32_t count = wanted && wanted < comm->workers ? (uint32_t)wanted : comm->workers;
-	if (count > SERVERS_MAX)
-		count = SERVERS_MAX;
-	enum status status = STATUS_OK;
-	if (comm->rank < count) {
+	uint32_t count;
+	enum status status = choose_servers(connector, &count, err);
+	if (comm->rank < count && status == STATUS_OK) {
 		struct ps_server_options options = {
 			.listen_url = "tcp://127.0.0.1:0",
 			.shard_index = comm->rank,

@@ -13,7 +13,7 @@
 
 struct connect_options {
 	const char *servers;	   /* "URL,URL,..."; NULL: none */
-	uint64_t embedded_servers; /* ranks that host a shard; 0: all */
+	uint64_t embedded_servers; /* ranks that host a shard; 0: one a core */
 	const char *token_file;	   /* NULL: no token */
 	double connect_timeout_s;
 };

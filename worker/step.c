@@ -6,8 +6,9 @@
  *   tables   each table: the lanes' gradients of t summed along the tree, the unique ids of t+1,
  *            and, where the tables are in this process, the exchange; beside them, in shares, the
  *            dense gradients summed over the lanes
- *   owner    where the tables are on servers: one message to each, with the gradients of t and the
- *            ids of t+1; the dense sums over the workers, and the dense step
+ *   owner    the dense sums to the other workers; where the tables are on servers, one message to
+ *            each, with the gradients of t and the ids of t+1; the dense sums of all, and the dense
+ *            step
  *
  * Gradients and rows of two steps are alive at once, so batches and spans take turns.
  */
@@ -247,9 +248,9 @@ static enum status exchange(struct trainer *trainer, const struct spans *push,
 	return trainer->params->operations->exchange(trainer->params, &step, err);
 }
 
-/* The tables phase, and the exchange with servers. Either of push and pull may be NULL. */
-static enum status exchange_tables(struct trainer *trainer, struct spans *push, struct spans *pull,
-	uint64_t pull_step, struct error *err)
+/* The tables phase. Either of push and pull may be NULL. */
+static enum status merge_tables(
+	struct trainer *trainer, struct spans *push, struct spans *pull, struct error *err)
 {
 	struct tables_phase phase = {
 		.trainer = trainer,
@@ -262,12 +263,13 @@ static enum status exchange_tables(struct trainer *trainer, struct spans *push, 
 	for (uint32_t t = 0; t < phase.tables; t++)
 		if (phase.status[t] != STATUS_OK)
 			return error_set(err, phase.status[t], "%s", phase.errors[t].message);
-	return exchange(trainer, push, pull, pull_step, err);
+	return STATUS_OK;
 }
 
 enum status trainer_pull(struct trainer *trainer, struct spans *spans, struct error *err)
 {
-	return exchange_tables(trainer, NULL, spans, trainer->step, err);
+	enum status status = merge_tables(trainer, NULL, spans, err);
+	return status == STATUS_OK ? exchange(trainer, NULL, spans, trainer->step, err) : status;
 }
 
 /* ---- the dense step of several workers ---- */
@@ -280,16 +282,29 @@ static void apply_dense_share(void *context, uint32_t member, uint32_t members)
 	dense_apply(&trainer->dense, begin, end, trainer->dense_sums[0], trainer->step + 1);
 }
 
-static enum status reduce_dense(struct trainer *trainer, struct error *err)
+/* Whether the workers sum their dense gradients among themselves. */
+static bool sums_dense(const struct trainer *trainer)
+{
+	return trainer->dense_table == UINT32_MAX && !steps_dense_alone(trainer);
+}
+
+static enum status start_dense_sum(struct trainer *trainer, struct error *err)
 {
 	const struct spans *spans = &trainer->spans[0];
 	struct lane_span lanes[LANES_MAX];
-	if (trainer->dense_table != UINT32_MAX || steps_dense_alone(trainer))
+	if (!sums_dense(trainer))
 		return STATUS_OK;
 	for (uint32_t s = 0; s < spans->count; s++)
 		lanes[s] = spans->spans[s].lanes;
-	enum status status = comm_tree_sum(trainer->comm, (uint32_t)trainer->options.lanes, lanes,
+	return comm_sum_start(trainer->comm, (uint32_t)trainer->options.lanes, lanes,
 		trainer->dense_sums, spans->count, trainer->dense.size, err);
+}
+
+static enum status finish_dense_step(struct trainer *trainer, struct error *err)
+{
+	if (!sums_dense(trainer))
+		return STATUS_OK;
+	enum status status = comm_sum_finish(trainer->comm, err);
 	if (status == STATUS_OK)
 		team_run(trainer->team, apply_dense_share, trainer);
 	return status;
@@ -320,9 +335,13 @@ static enum status run_step(struct trainer *trainer, bool last, struct error *er
 	report_step(&trainer->report, trainer->step,
 		trainer_step_examples(trainer, trainer->step % trainer->steps_per_epoch),
 		own_cost(trainer));
-	status = exchange_tables(trainer, current, next, trainer->step + 1, err);
+	status = merge_tables(trainer, current, next, err);
 	if (status == STATUS_OK)
-		status = reduce_dense(trainer, err);
+		status = start_dense_sum(trainer, err);
+	if (status == STATUS_OK)
+		status = exchange(trainer, current, next, trainer->step + 1, err);
+	if (status == STATUS_OK)
+		status = finish_dense_step(trainer, err);
 	return status;
 }
 

@@ -27,7 +27,19 @@ class SameBits(ProgramTest):
                 self.same(mpirun(workers, "--data", self.data, *EPOCH))
 
     def test_fewer_embedded_servers_than_ranks(self):
-        self.same(mpirun(4, "--data", self.data, *EPOCH, "--embedded-servers", 2))
+        for servers in (1, 2, 3):
+            with self.subTest(servers=servers):
+                self.same(mpirun(4, "--data", self.data, *EPOCH, "--embedded-servers", servers))
+
+    def test_more_embedded_servers_than_cores(self):
+        self.same(mpirun(4, "--data", self.data, *EPOCH, "--embedded-servers", 4))
+
+    def test_ranks_that_share_no_memory(self):
+        # MPICH then takes every rank for a host of its own.
+        apart = {**os.environ, "MPIR_CVAR_NOLOCAL": "1"}
+        for workers in (2, 3, 4):
+            with self.subTest(workers=workers):
+                self.same(mpirun(workers, "--data", self.data, *EPOCH, env=apart))
 
     def test_worker_alone(self):
         self.same(run(program("worker"), "--data", self.data, *EPOCH))

@@ -5,6 +5,7 @@
 #include "tests/support/thread_comm.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FLOATS 300
@@ -31,7 +32,9 @@ static void sum_as_worker(void *context, struct comm *comm)
 		lane_tree_sum(buffers[s], slots, spans[s].count, FLOATS);
 		pointers[s] = buffers[s];
 	}
-	assert_ok(comm_tree_sum(comm, sums->lanes, spans, pointers, count, FLOATS, &error), &error);
+	assert_ok(
+		comm_sum_start(comm, sums->lanes, spans, pointers, count, FLOATS, &error), &error);
+	assert_ok(comm_sum_finish(comm, &error), &error);
 	ck_assert_mem_eq(pointers[0], sums->expected, sizeof(sums->expected));
 }
 
@@ -51,6 +54,87 @@ START_TEST(the_tree_sum_has_the_same_bits_for_every_number_of_workers)
 		comm_local_init(&local);
 		sum_as_worker(&sums, &local);
 	}
+}
+END_TEST
+
+/* More than shared memory takes in one turn. */
+#define MANY_FLOATS ((size_t)700000)
+#define MANY_LANES  5u
+
+static float expected_sum_at(size_t i)
+{
+	float values[MANY_LANES], sum;
+	const float *slots[MANY_LANES];
+	for (uint32_t l = 0; l < MANY_LANES; l++) {
+		values[l] = 1.0f / (float)(i + l + 1);
+		slots[l] = &values[l];
+	}
+	lane_tree_sum(&sum, slots, MANY_LANES, 1);
+	return sum;
+}
+
+static void sum_much_as_worker(void *context, struct comm *comm)
+{
+	(void)context;
+	struct lane_span spans[MANY_LANES];
+	float *sums[MANY_LANES];
+	struct error error;
+	/* 3 workers of 1, 2 and 2 lanes: the last lanes are two spans, or one that is cut short. */
+	struct lane_span block = lane_block(MANY_LANES, comm->rank, comm->workers);
+	uint32_t count = lane_spans(MANY_LANES, block, spans);
+	for (uint32_t s = 0; s < count; s++) {
+		sums[s] = malloc(MANY_FLOATS * sizeof(float));
+		ck_assert_ptr_nonnull(sums[s]);
+		for (size_t i = 0; i < MANY_FLOATS; i++) {
+			float values[MANY_LANES];
+			const float *slots[MANY_LANES];
+			for (uint32_t l = 0; l < spans[s].count; l++) {
+				values[l] = 1.0f / (float)(i + spans[s].first + l + 1);
+				slots[l] = &values[l];
+			}
+			lane_tree_sum(&sums[s][i], slots, spans[s].count, 1);
+		}
+	}
+	assert_ok(
+		comm_sum_start(comm, MANY_LANES, spans, sums, count, MANY_FLOATS, &error), &error);
+	assert_ok(comm_sum_finish(comm, &error), &error);
+	for (size_t i = 0; i < MANY_FLOATS; i += 997)
+		ck_assert(sums[0][i] == expected_sum_at(i));
+	ck_assert(sums[0][MANY_FLOATS - 1] == expected_sum_at(MANY_FLOATS - 1));
+	for (uint32_t s = 0; s < count; s++)
+		free(sums[s]);
+}
+
+START_TEST(a_sum_of_any_length_is_made)
+{
+	thread_group_run(3, sum_much_as_worker, NULL);
+}
+END_TEST
+
+#define MANY_BYTES ((size_t)2500000)
+
+static void tell_much_as_worker(void *context, struct comm *comm)
+{
+	(void)context;
+	struct error error;
+	size_t wrong = 0;
+	unsigned char *mine = malloc(MANY_BYTES), *all = malloc(3 * MANY_BYTES);
+	ck_assert(mine && all);
+	memset(mine, (int)comm->rank + 1, MANY_BYTES);
+	assert_ok(comm_all_gather(comm, mine, MANY_BYTES, all, &error), &error);
+	for (size_t i = 0; i < 3 * MANY_BYTES; i++)
+		wrong += all[i] != i / MANY_BYTES + 1;
+	assert_ok(comm_broadcast(comm, mine, MANY_BYTES, &error), &error);
+	for (size_t i = 0; i < MANY_BYTES; i++)
+		wrong += mine[i] != 1;
+	ck_assert_uint_eq(wrong, 0);
+	free(mine);
+	free(all);
+}
+
+START_TEST(messages_of_any_length_arrive)
+{
+	thread_group_run(3, tell_much_as_worker, NULL);
 }
 END_TEST
 
@@ -149,6 +233,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {the_tree_sum_has_the_same_bits_for_every_number_of_workers,
+		a_sum_of_any_length_is_made, messages_of_any_length_arrive,
 		lane_sums_have_the_same_bits_for_every_number_of_workers, one_failure_is_everybodys,
 		nobody_waits_for_a_worker_after_a_failure_that_all_know, NULL};
 	return run_cases("comm", cases);
