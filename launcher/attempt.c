@@ -18,6 +18,7 @@
 #define SERVER_HOST	 "127.0.0.1"
 #define DRAIN_TIMEOUT_MS 1000u
 #define NEVER		 UINT64_MAX
+#define SECRET_ARGUMENTS 8u /* at most */
 
 enum phase {
 	PHASE_STARTING,
@@ -162,18 +163,38 @@ static enum status forward(
 	return status;
 }
 
+/* How servers and workers know each other: files, so that no secret is seen in a list of processes.
+ */
+static size_t add_secrets(const char **argv, const struct launch_options *options)
+{
+	const char *const pairs[SECRET_ARGUMENTS / 2][2] = {
+		{"--token-file", options->token_file},
+		{"--tls-cert", options->tls.cert_file},
+		{"--tls-key", options->tls.key_file},
+		{"--tls-ca", options->tls.ca_file},
+	};
+	size_t count = 0;
+	for (size_t i = 0; i < SECRET_ARGUMENTS / 2; i++)
+		if (pairs[i][1]) {
+			argv[count++] = pairs[i][0];
+			argv[count++] = pairs[i][1];
+		}
+	return count;
+}
+
 static enum status start_servers(struct attempt *attempt, struct error *err)
 {
 	const struct launch_options *options = attempt->options;
 	enter(attempt, PHASE_STARTING, ready_timeout_ms(attempt));
 	for (uint32_t i = 0; i < options->servers; i++) {
 		char listen[URL_SIZE], shard[32];
-		snprintf(listen, sizeof(listen), "tcp://%s:0",
+		snprintf(listen, sizeof(listen), "%s://%s:0",
+			options->tls.cert_file ? "tls+tcp" : "tcp",
 			options->server_host ? options->server_host : SERVER_HOST);
 		snprintf(shard, sizeof(shard), "%u/%u", i, options->servers);
-		const char *const argv[] = {attempt->programs->pserver, "--listen", listen,
-			"--shard", shard, options->token_file ? "--token-file" : NULL,
-			options->token_file, NULL};
+		const char *argv[SECRET_ARGUMENTS + 6] = {
+			attempt->programs->pserver, "--listen", listen, "--shard", shard};
+		argv[5 + add_secrets(argv + 5, options)] = NULL;
 		enum status status = process_start(&attempt->processes[i], argv, err);
 		if (status != STATUS_OK)
 			return status;
@@ -207,7 +228,8 @@ static enum status start_workers(struct attempt *attempt, struct error *err)
 	enum status status = join_urls(attempt, &urls, err);
 	if (status != STATUS_OK)
 		return status;
-	status = memory_alloc(&argv, own->count + 11, sizeof(*argv), "arguments", err);
+	status = memory_alloc(
+		&argv, own->count + SECRET_ARGUMENTS + 9, sizeof(*argv), "arguments", err);
 	if (status != STATUS_OK)
 		goto cleanup;
 	snprintf(workers, sizeof(workers), "%u", options->workers);
@@ -222,10 +244,7 @@ static enum status start_workers(struct attempt *attempt, struct error *err)
 	argv[at++] = attempt->programs->worker;
 	argv[at++] = "--servers";
 	argv[at++] = urls;
-	if (options->token_file) {
-		argv[at++] = "--token-file";
-		argv[at++] = options->token_file;
-	}
+	at += add_secrets(argv + at, options);
 	for (size_t i = 0; i < own->count; i++)
 		argv[at++] = own->values[i];
 	argv[at] = NULL;

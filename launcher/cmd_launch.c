@@ -19,6 +19,7 @@
 struct options {
 	uint64_t workers, servers, max_restarts;
 	const char *hostfile, *server_host, *token_file;
+	struct launch_tls tls;
 };
 
 /* What goes to the workers as it stands, at the start and after a failure. */
@@ -80,6 +81,11 @@ static enum status split(struct arguments *ret, const struct flag_group *group,
 
 static enum status check(const struct options *options, struct error *err)
 {
+	const struct launch_tls *tls = &options->tls;
+	if ((tls->cert_file || tls->key_file || tls->ca_file) &&
+		!(tls->cert_file && tls->key_file && tls->ca_file))
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"--tls-cert, --tls-key and --tls-ca belong together");
 	if (options->hostfile && access(options->hostfile, R_OK) != 0)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "--hostfile %.200s: %s",
 			options->hostfile, strerror(errno));
@@ -146,6 +152,7 @@ static enum status run(
 		.servers = (uint32_t)options->servers,
 		.server_host = options->server_host,
 		.token_file = options->token_file,
+		.tls = options->tls,
 		.hostfile = options->hostfile,
 		.arguments = {arguments->passed, arguments->passed_count},
 		.restart_arguments = {arguments->again, arguments->again_count},
@@ -200,13 +207,29 @@ int cmd_launch(int argc, char **argv)
 			.target = &options.server_host,
 			.value_name = "ADDRESS",
 			.help = "address the servers listen at (default 127.0.0.1); another one "
-				"needs --token-file"},
+				"needs --token-file or TLS"},
 		{.name = "token-file",
 			.kind = FLAG_STRING,
 			.target = &options.token_file,
 			.value_name = "FILE",
 			.help = "secret that servers ask of workers; readable at this path on "
 				"every host"},
+		{.name = "tls-cert",
+			.kind = FLAG_STRING,
+			.target = &options.tls.cert_file,
+			.value_name = "FILE",
+			.help = "PEM certificate that servers and workers show each other; with "
+				"--tls-key and --tls-ca"},
+		{.name = "tls-key",
+			.kind = FLAG_STRING,
+			.target = &options.tls.key_file,
+			.value_name = "FILE",
+			.help = "PEM private key of the certificate"},
+		{.name = "tls-ca",
+			.kind = FLAG_STRING,
+			.target = &options.tls.ca_file,
+			.value_name = "FILE",
+			.help = "PEM authority that must have signed the other side's certificate"},
 		{.name = "max-restarts",
 			.kind = FLAG_U64,
 			.target = &options.max_restarts,

@@ -37,10 +37,16 @@ struct launch_arguments {
 	size_t count;
 };
 
+/* PEM files for servers and workers alike; all or none. */
+struct launch_tls {
+	const char *cert_file, *key_file, *ca_file;
+};
+
 struct launch_options {
-	uint32_t workers, servers;		   /* at least 1 each */
-	const char *server_host;		   /* where the servers listen; NULL: 127.0.0.1 */
-	const char *token_file;			   /* for servers and workers; NULL: no token */
+	uint32_t workers, servers; /* at least 1 each */
+	const char *server_host;   /* where the servers listen; NULL: 127.0.0.1 */
+	const char *token_file;	   /* for servers and workers; NULL: no token */
+	struct launch_tls tls;
 	const char *hostfile;			   /* for mpirun; NULL: this machine */
 	struct launch_arguments arguments;	   /* of the workers */
 	struct launch_arguments restart_arguments; /* of theirs in later attempts */

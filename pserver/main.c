@@ -2,12 +2,11 @@
 #include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/memory.h"
-#include "common/rpc/channel.h"
+#include "common/rpc/token.h"
 #include "common/rpc/transport.h"
 #include "pserver/placement.h"
 #include "pserver/service.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -70,26 +69,6 @@ static enum status check(const struct options *options, struct error *err)
 	return STATUS_OK;
 }
 
-/* The file's bytes without white space at the end. Owned. */
-static enum status read_token(const char *path, char **ret, size_t *ret_size, struct error *err)
-{
-	char *token;
-	size_t size;
-	enum status status = file_read_all(path, RPC_TOKEN_BYTES_MAX, &token, &size, err);
-	if (status != STATUS_OK)
-		return error_wrap(err, status, "--token-file");
-	while (size > 0 && isspace((unsigned char)token[size - 1]))
-		size--;
-	if (size == 0) {
-		free(token);
-		return error_set(
-			err, STATUS_FAILED_PRECONDITION, "--token-file %.300s: is empty", path);
-	}
-	*ret = token;
-	*ret_size = size;
-	return STATUS_OK;
-}
-
 static void end_now(int signal_number)
 {
 	(void)signal_number;
@@ -115,10 +94,11 @@ static enum status run(const struct options *options, struct error *err)
 	if (status != STATUS_OK)
 		return status;
 	if (options->token_file) {
-		status = read_token(options->token_file, &token, &server_options.token_bytes, err);
+		status = rpc_token_read(options->token_file, &token, err);
 		if (status != STATUS_OK)
 			return status;
 		server_options.token = token;
+		server_options.token_bytes = strlen(token);
 	}
 	/* Blocked before the first thread starts, so that only sigwait() gets them. */
 	sigset_t signals;

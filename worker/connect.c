@@ -1,8 +1,8 @@
 #include "worker/connect.h"
 
 #include "common/base/clock.h"
-#include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/rpc/token.h"
 #include "pserver/service.h"
 #include "worker/params_remote.h"
 
@@ -15,10 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define URL_SIZE	128
-#define HOST_SIZE	64
-#define JOB_SIZE	33
-#define TOKEN_BYTES_MAX ((size_t)4096)
+#define URL_SIZE  128
+#define HOST_SIZE 64
+#define JOB_SIZE  33
 
 struct connector {
 	struct connect_options options;
@@ -47,23 +46,6 @@ static enum status random_hex(char text[JOB_SIZE], struct error *err)
 	return STATUS_OK;
 }
 
-static enum status read_token(struct connector *connector, struct error *err)
-{
-	size_t size;
-	if (!connector->options.token_file)
-		return STATUS_OK;
-	enum status status = file_read_all(
-		connector->options.token_file, TOKEN_BYTES_MAX, &connector->token, &size, err);
-	if (status != STATUS_OK)
-		return error_wrap(err, status, "--token-file");
-	while (size > 0 && strchr("\r\n \t", connector->token[size - 1]))
-		connector->token[--size] = '\0';
-	if (size == 0)
-		return error_set(err, STATUS_INVALID_ARGUMENT, "--token-file: %s is empty",
-			connector->options.token_file);
-	return STATUS_OK;
-}
-
 static enum status split_urls(struct connector *connector, struct error *err)
 {
 	const char *at = connector->options.servers;
@@ -79,8 +61,8 @@ static enum status split_urls(struct connector *connector, struct error *err)
 		size_t length = strcspn(at, ",");
 		if (length == 0 || length >= URL_SIZE)
 			status = error_set(err, STATUS_INVALID_ARGUMENT,
-				"--servers: '%.*s' is no address: expected tcp://HOST:PORT or "
-				"ipc://PATH",
+				"--servers: '%.*s' is no address: expected tcp://HOST:PORT, "
+				"tls+tcp://HOST:PORT or ipc://PATH",
 				(int)(length < 80 ? length : 80), at);
 		else
 			memcpy(connector->urls[i], at, length);
@@ -178,7 +160,8 @@ enum status connector_open(struct connector **ret, const struct connect_options 
 		status = comm_broadcast(comm, &secrets, sizeof(secrets), err);
 	memcpy(connector->job, secrets.job, sizeof(connector->job));
 	if (status == STATUS_OK && options->servers) {
-		status = read_token(connector, err);
+		if (options->token_file)
+			status = rpc_token_read(options->token_file, &connector->token, err);
 		if (status == STATUS_OK)
 			status = split_urls(connector, err);
 	} else if (status == STATUS_OK && comm->workers > 1) {
@@ -211,6 +194,7 @@ enum status connector_connect(
 		.url_count = connector->url_count,
 		.job = connector->job,
 		.token = connector->token,
+		.tls = &connector->options.tls,
 		.worker = connector->comm->rank,
 		.workers = connector->comm->workers,
 		.incarnation = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,

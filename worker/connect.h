@@ -7,6 +7,7 @@
 #ifndef MARQUEE_WORKER_CONNECT_H
 #define MARQUEE_WORKER_CONNECT_H
 
+#include "common/rpc/transport.h"
 #include "worker/comm.h"
 #include "worker/options.h"
 #include "worker/trainer.h"
@@ -15,6 +16,7 @@ struct connect_options {
 	const char *servers;	   /* "URL,URL,..."; NULL: none */
 	uint64_t embedded_servers; /* ranks that host a shard; 0: one a core */
 	const char *token_file;	   /* NULL: no token */
+	struct rpc_tls tls;	   /* for servers at tls+tcp addresses */
 	double connect_timeout_s;
 };
 

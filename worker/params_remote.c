@@ -157,6 +157,7 @@ static enum status add_server(struct remote *remote, const struct params_remote_
 		.job = options->job,
 		.token = options->token,
 		.token_bytes = options->token ? strlen(options->token) : 0,
+		.tls = options->tls,
 		.worker = options->worker,
 		.incarnation = options->incarnation,
 		.connect_ms = (uint32_t)(options->connect_timeout_s * 1000),

@@ -17,8 +17,9 @@
 struct params_remote_options {
 	const char *const *urls; /* [url_count], in any order; borrowed during new */
 	uint32_t url_count;
-	const char *job;   /* the same for all workers of the job */
-	const char *token; /* NULL: none */
+	const char *job;	   /* the same for all workers of the job */
+	const char *token;	   /* NULL: none */
+	const struct rpc_tls *tls; /* for tls+tcp URLs; NULL: none of them is */
 	uint32_t worker, workers;
 	uint64_t incarnation; /* larger at every start of this worker */
 	double connect_timeout_s;

@@ -30,6 +30,7 @@
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/rpc/frame.h"
+#include "common/rpc/token.h"
 #include "common/rpc/transport.h"
 
 #include <protobuf-c/protobuf-c.h>
@@ -38,7 +39,6 @@
 
 #define RPC_CONNECT_MS_DEFAULT 10000u
 #define RPC_ATTEMPT_MS_DEFAULT 20000u
-#define RPC_TOKEN_BYTES_MAX    ((size_t)4096)
 #define RPC_JOB_BYTES_MAX      ((size_t)128)
 
 struct rpc_channel;
