@@ -16,10 +16,15 @@
 #define VIRTUAL_SHARDS	   64u
 #define VIRTUAL_SHARD_BITS 6
 
-/* The top bits of the hash; a table's index takes its slots from the low ones. */
+/* The top bits of hash_u64(id); a table's index takes its slots from the low ones. */
+static inline uint32_t virtual_shard_of_hash(uint64_t hash)
+{
+	return (uint32_t)(hash >> (64 - VIRTUAL_SHARD_BITS));
+}
+
 static inline uint32_t virtual_shard_of(uint64_t id)
 {
-	return (uint32_t)(hash_u64(id) >> (64 - VIRTUAL_SHARD_BITS));
+	return virtual_shard_of_hash(hash_u64(id));
 }
 
 /* Server i of n owns the virtual shards [first, end). 1 <= n <= VIRTUAL_SHARDS, i < n. */

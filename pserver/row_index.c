@@ -39,21 +39,6 @@ static void generation_insert(struct index_generation *generation, uint32_t hash
 	generation->entries[slot] = (hash & ~mask) | (position + 1);
 }
 
-/* The first entry from *slot on that matches the hash; leaves *slot behind it. */
-static inline uint32_t generation_next(
-	const struct index_generation *generation, uint32_t hash, uint32_t *slot)
-{
-	const uint32_t mask = generation->mask;
-	uint32_t entry;
-	for (uint32_t at = *slot; (entry = generation->entries[at]) != 0; at = (at + 1) & mask) {
-		if (((entry ^ hash) & ~mask) == 0) {
-			*slot = (at + 1) & mask;
-			return (entry & mask) - 1;
-		}
-	}
-	return POSITION_NONE;
-}
-
 static uint32_t generation_find(const struct index_generation *generation,
 	const struct row_slab *slab, const struct slab_layout *layout, uint64_t id, uint32_t hash)
 {
@@ -62,7 +47,7 @@ static uint32_t generation_find(const struct index_generation *generation,
 	uint32_t slot = hash & generation->mask;
 	uint32_t position;
 	do {
-		position = generation_next(generation, hash, &slot);
+		position = index_generation_next(generation, hash, &slot);
 	} while (position != POSITION_NONE && row_slab_at(slab, layout, position)->id != id);
 	return position;
 }
@@ -101,17 +86,16 @@ void row_index_insert(struct row_index *index, uint32_t hash, uint32_t position)
 	generation_insert(&index->current, hash, position);
 }
 
-void row_index_move(
+void row_index_move_some(
 	struct row_index *index, const struct row_slab *slab, const struct slab_layout *layout)
 {
-	if (!index->previous.entries)
-		return;
 	uint32_t hashes[MOVES_PER_CALL];
 	uint32_t n = index->previous_count - index->moved;
 	if (n > MOVES_PER_CALL)
 		n = MOVES_PER_CALL;
 	for (uint32_t i = 0; i < n; i++) {
-		hashes[i] = row_index_hash(row_slab_at(slab, layout, index->moved + i)->id);
+		hashes[i] =
+			row_index_hash(hash_u64(row_slab_at(slab, layout, index->moved + i)->id));
 		__builtin_prefetch(&index->current.entries[hashes[i] & index->current.mask], 1);
 	}
 	for (uint32_t i = 0; i < n; i++)
@@ -127,29 +111,6 @@ uint32_t row_index_find(const struct row_index *index, const struct row_slab *sl
 	uint32_t position = generation_find(&index->current, slab, layout, id, hash);
 	if (position == POSITION_NONE)
 		position = generation_find(&index->previous, slab, layout, id, hash);
-	return position;
-}
-
-void row_index_prefetch(const struct row_index *index, uint32_t hash)
-{
-	if (index->current.entries)
-		__builtin_prefetch(&index->current.entries[hash & index->current.mask]);
-	if (index->previous.entries)
-		__builtin_prefetch(&index->previous.entries[hash & index->previous.mask]);
-}
-
-uint32_t row_index_candidate(const struct row_index *index, uint32_t hash)
-{
-	uint32_t position = POSITION_NONE;
-	uint32_t slot;
-	if (index->current.entries) {
-		slot = hash & index->current.mask;
-		position = generation_next(&index->current, hash, &slot);
-	}
-	if (position == POSITION_NONE && index->previous.entries) {
-		slot = hash & index->previous.mask;
-		position = generation_next(&index->previous, hash, &slot);
-	}
 	return position;
 }
 

@@ -46,10 +46,10 @@ struct row_index {
 /* An index of all zeros is valid and empty. */
 void row_index_fini(struct row_index *index);
 
-/* The low half: the high bits chose the virtual shard and are the same for the whole slab. */
-static inline uint32_t row_index_hash(uint64_t id)
+/* The low half of hash_u64(id): the high bits are the same for the whole virtual shard. */
+static inline uint32_t row_index_hash(uint64_t hash)
 {
-	return (uint32_t)hash_u64(id);
+	return (uint32_t)hash;
 }
 
 /* Makes room for one entry more than `count`. Bounded work but for one allocation. */
@@ -59,9 +59,16 @@ MUST_CHECK enum status row_index_reserve(
 /* Adds an id that is absent; only after row_index_reserve(). */
 void row_index_insert(struct row_index *index, uint32_t hash, uint32_t position);
 
-/* Moves some rows on to the current generation, when there are two. Bounded work. */
-void row_index_move(
+void row_index_move_some(
 	struct row_index *index, const struct row_slab *slab, const struct slab_layout *layout);
+
+/* Moves some rows on to the current generation, when there are two. Bounded work. */
+static inline void row_index_move(
+	struct row_index *index, const struct row_slab *slab, const struct slab_layout *layout)
+{
+	if (index->previous.entries)
+		row_index_move_some(index, slab, layout);
+}
 
 /* POSITION_NONE when absent. */
 uint32_t row_index_find(const struct row_index *index, const struct row_slab *slab,
@@ -72,8 +79,43 @@ uint32_t row_index_find(const struct row_index *index, const struct row_slab *sl
  * matches the hash, so that its record can be prefetched (POSITION_NONE: the id is absent); look
  * whether that record is the id's, else row_index_find().
  */
-void row_index_prefetch(const struct row_index *index, uint32_t hash);
-uint32_t row_index_candidate(const struct row_index *index, uint32_t hash);
+static inline void row_index_prefetch(const struct row_index *index, uint32_t hash)
+{
+	if (index->current.entries)
+		__builtin_prefetch(&index->current.entries[hash & index->current.mask]);
+	if (index->previous.entries)
+		__builtin_prefetch(&index->previous.entries[hash & index->previous.mask]);
+}
+
+/* The first entry from *slot on that matches the hash; leaves *slot behind it. */
+static inline uint32_t index_generation_next(
+	const struct index_generation *generation, uint32_t hash, uint32_t *slot)
+{
+	const uint32_t mask = generation->mask;
+	uint32_t entry;
+	for (uint32_t at = *slot; (entry = generation->entries[at]) != 0; at = (at + 1) & mask) {
+		if (((entry ^ hash) & ~mask) == 0) {
+			*slot = (at + 1) & mask;
+			return (entry & mask) - 1;
+		}
+	}
+	return POSITION_NONE;
+}
+
+static inline uint32_t row_index_candidate(const struct row_index *index, uint32_t hash)
+{
+	uint32_t position = POSITION_NONE;
+	uint32_t slot;
+	if (index->current.entries) {
+		slot = hash & index->current.mask;
+		position = index_generation_next(&index->current, hash, &slot);
+	}
+	if (position == POSITION_NONE && index->previous.entries) {
+		slot = hash & index->previous.mask;
+		position = index_generation_next(&index->previous, hash, &slot);
+	}
+	return position;
+}
 
 size_t row_index_bytes(const struct row_index *index);
 

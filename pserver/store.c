@@ -6,36 +6,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void store_table_free(struct store_table *table, uint32_t shard_total)
+static void store_table_free(struct store_table *table, const struct store *store)
 {
 	if (!table)
 		return;
-	for (uint32_t s = 0; table->shards && s < shard_total; s++) {
-		table_cut_end(&table->shards[s].cut, &table->schema);
-		table_partition_fini(&table->shards[s].partition, &table->schema);
-		pthread_rwlock_destroy(&table->shards[s].lock);
+	for (uint32_t s = 0; s < store->shard_total; s++) {
+		table_cut_end(&table->cuts[s], &table->table.schema);
+		table_partition_fini(&table->table.partitions[s], &table->table.schema);
 	}
-	free(table->shards);
+	for (uint32_t s = 0; s < store->stripe_count; s++)
+		pthread_rwlock_destroy(&table->stripes[s].lock);
+	free(table->cuts);
+	free(table->table.partitions);
 	free(table);
 }
 
 static enum status store_table_new(struct store_table **ret, const struct table_spec *spec,
-	uint64_t seed, uint32_t shard_total, struct error *err)
+	const struct store *store, struct error *err)
 {
 	struct store_table *table;
 	enum status status = memory_zalloc(&table, 1, sizeof(*table), "table", err);
 	if (status != STATUS_OK)
 		return status;
-	table->schema = table_schema_of(spec, seed);
-	status = memory_zalloc(
-		&table->shards, shard_total, sizeof(*table->shards), "table's shards", err);
+	table->table.schema = table_schema_of(spec, store->seed);
+	table->table.first_shard = store->first;
+	status = memory_zalloc(&table->table.partitions, store->shard_total,
+		sizeof(*table->table.partitions), "table's partitions", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&table->cuts, store->shard_total, sizeof(*table->cuts),
+			"table's cuts", err);
 	if (status != STATUS_OK) {
+		free(table->table.partitions);
 		free(table);
 		return status;
 	}
 	/* On Linux a lock's initialisation takes no resources and cannot fail. */
-	for (uint32_t s = 0; s < shard_total; s++)
-		pthread_rwlock_init(&table->shards[s].lock, NULL);
+	for (uint32_t s = 0; s < store->stripe_count; s++)
+		pthread_rwlock_init(&table->stripes[s].lock, NULL);
 	*ret = table;
 	return STATUS_OK;
 }
@@ -55,6 +62,10 @@ enum status store_new(struct store **ret, const struct store_options *options, s
 	store->shard_count = count;
 	store->first = shard_first(store->shard_index, count);
 	store->shard_total = shard_end(store->shard_index, count) - store->first;
+	const uint32_t stripes = options->one_thread_per_table ? 1 : STRIPES_MAX;
+	while ((store->shard_total - 1) >> store->stripe_shift >= stripes)
+		store->stripe_shift++;
+	store->stripe_count = stripe_of(store, store->shard_total - 1) + 1;
 	store->seed = options->seed;
 	pthread_rwlock_init(&store->lock, NULL);
 	*ret = store;
@@ -64,7 +75,7 @@ enum status store_new(struct store **ret, const struct store_options *options, s
 static void drop_tables(struct store *store)
 {
 	for (uint32_t t = 0; t < store->table_count; t++) {
-		store_table_free(store->tables[t], store->shard_total);
+		store_table_free(store->tables[t], store);
 		store->tables[t] = NULL;
 	}
 	store->table_count = 0;
@@ -91,7 +102,7 @@ static enum status create_table_locked(
 	struct store *store, const struct table_spec *spec, uint32_t *ret_table, struct error *err)
 {
 	for (uint32_t t = 0; t < store->table_count; t++) {
-		const struct table_spec *there = &store->tables[t]->schema.spec;
+		const struct table_spec *there = &store->tables[t]->table.schema.spec;
 		if (strcmp(there->name, spec->name) != 0)
 			continue;
 		if (!table_spec_equal(there, spec))
@@ -105,8 +116,7 @@ static enum status create_table_locked(
 	if (store->table_count == STORE_TABLES_MAX)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
 			"table %s: there are %u tables already", spec->name, STORE_TABLES_MAX);
-	enum status status = store_table_new(
-		&store->tables[store->table_count], spec, store->seed, store->shard_total, err);
+	enum status status = store_table_new(&store->tables[store->table_count], spec, store, err);
 	if (status == STATUS_OK)
 		*ret_table = store->table_count++;
 	return status;
@@ -157,7 +167,7 @@ enum status store_table_spec(
 	const struct store_table *opened = store_open(store, table);
 	if (!opened)
 		return store_no_table(table, err);
-	*ret = opened->schema.spec;
+	*ret = opened->table.schema.spec;
 	store_close(store);
 	return STATUS_OK;
 }
@@ -167,7 +177,7 @@ uint32_t store_record_floats(struct store *store, uint32_t table)
 	const struct store_table *opened = store_open(store, table);
 	if (!opened)
 		return 0;
-	uint32_t floats = opened->schema.record_floats;
+	uint32_t floats = opened->table.schema.record_floats;
 	store_close(store);
 	return floats;
 }
@@ -179,10 +189,10 @@ uint64_t store_count(struct store *store, uint32_t table)
 		return 0;
 	uint64_t count = 0;
 	for (uint32_t s = 0; s < store->shard_total; s++) {
-		struct shard *shard = &opened->shards[s];
-		pthread_rwlock_rdlock(&shard->lock);
-		count += table_count(&shard->partition);
-		pthread_rwlock_unlock(&shard->lock);
+		pthread_rwlock_t *lock = store_lock_of(store, opened, s);
+		pthread_rwlock_rdlock(lock);
+		count += table_count(&opened->table.partitions[s]);
+		pthread_rwlock_unlock(lock);
 	}
 	store_close(store);
 	return count;
@@ -195,11 +205,12 @@ uint64_t store_bytes(struct store *store)
 	for (uint32_t t = 0; t < store->table_count; t++) {
 		struct store_table *table = store->tables[t];
 		for (uint32_t s = 0; s < store->shard_total; s++) {
-			struct shard *shard = &table->shards[s];
-			pthread_rwlock_rdlock(&shard->lock);
-			bytes += table_bytes(&shard->partition, &table->schema) +
-				 table_bytes(&shard->cut.aside, &table->schema);
-			pthread_rwlock_unlock(&shard->lock);
+			const struct table_schema *schema = &table->table.schema;
+			pthread_rwlock_t *lock = store_lock_of(store, table, s);
+			pthread_rwlock_rdlock(lock);
+			bytes += table_bytes(&table->table.partitions[s], schema) +
+				 table_bytes(&table->cuts[s].aside, schema);
+			pthread_rwlock_unlock(lock);
 		}
 	}
 	pthread_rwlock_unlock(&store->lock);

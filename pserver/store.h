@@ -10,9 +10,10 @@
  * either as before or as after the call, but some are this and some that. Restore a checkpoint.
  *
  * Threads: internally locked. One reader-writer lock holds the list of tables (written by
- * store_create_table and store_reset), one each partition, that is each (table, virtual shard), in
- * which pulls share. Order: list, then one partition; never two partitions. A call that touches
- * many ids visits partition after partition, so it is not one atomic whole against another call's.
+ * store_create_table and store_reset), and each table has some, its stripes, each for some
+ * neighbouring virtual shards, in which pulls share. Order: list, then one stripe; never two. A
+ * call that touches many ids visits stripe after stripe, so it is not one atomic whole against
+ * another call's.
  */
 #ifndef MARQUEE_PSERVER_STORE_H
 #define MARQUEE_PSERVER_STORE_H
@@ -33,6 +34,11 @@ struct store_options {
 	uint64_t seed;	      /* of the rows' first values */
 	uint32_t shard_index; /* this server, < shard_count */
 	uint32_t shard_count; /* servers, 1..VIRTUAL_SHARDS; 0 is taken as 1 */
+	/*
+	 * One stripe a table, and ids need not be sorted by it: faster, where calls on the same
+	 * table do not come from several threads at once. They may, but wait for each other.
+	 */
+	bool one_thread_per_table;
 };
 
 /* Returns an owned store without tables. */

@@ -11,52 +11,56 @@
 /* Records read under a lock at a time: some 50 us of copying for rows of 32 floats. */
 #define READ_MAX 1024u
 
+static void cut_table(struct store *store, struct store_table *table, bool begin)
+{
+	const struct table_schema *schema = &table->table.schema;
+	for (uint32_t s = 0; s < store->shard_total; s++) {
+		pthread_rwlock_t *lock = store_lock_of(store, table, s);
+		pthread_rwlock_wrlock(lock);
+		table->stripes[stripe_of(store, s)].cut = begin;
+		if (begin)
+			table_cut_begin(&table->cuts[s], &table->table.partitions[s], schema);
+		else
+			table_cut_end(&table->cuts[s], schema);
+		pthread_rwlock_unlock(lock);
+	}
+}
+
 void store_cut(struct store *store)
 {
 	pthread_rwlock_rdlock(&store->lock);
-	for (uint32_t t = 0; t < store->table_count; t++) {
-		struct store_table *table = store->tables[t];
-		for (uint32_t s = 0; s < store->shard_total; s++) {
-			struct shard *shard = &table->shards[s];
-			pthread_rwlock_wrlock(&shard->lock);
-			table_cut_begin(&shard->cut, &shard->partition, &table->schema);
-			pthread_rwlock_unlock(&shard->lock);
-		}
-	}
+	for (uint32_t t = 0; t < store->table_count; t++)
+		cut_table(store, store->tables[t], true);
 	pthread_rwlock_unlock(&store->lock);
 }
 
 void store_uncut(struct store *store)
 {
 	pthread_rwlock_rdlock(&store->lock);
-	for (uint32_t t = 0; t < store->table_count; t++) {
-		struct store_table *table = store->tables[t];
-		for (uint32_t s = 0; s < store->shard_total; s++) {
-			struct shard *shard = &table->shards[s];
-			pthread_rwlock_wrlock(&shard->lock);
-			table_cut_end(&shard->cut, &table->schema);
-			pthread_rwlock_unlock(&shard->lock);
-		}
-	}
+	for (uint32_t t = 0; t < store->table_count; t++)
+		cut_table(store, store->tables[t], false);
 	pthread_rwlock_unlock(&store->lock);
 }
 
 /* Passes the records of a partition before `position`, which must not have been passed before. */
-static enum status pass(struct shard *shard, const struct table_schema *schema, uint32_t position,
-	struct error *err)
+static enum status pass(const struct store *store, struct store_table *table, uint32_t shard,
+	uint32_t position, struct error *err)
 {
+	const struct table_schema *schema = &table->table.schema;
+	struct table_cut *cut = &table->cuts[shard];
+	pthread_rwlock_t *lock = store_lock_of(store, table, shard);
 	enum status status = STATUS_OK;
-	pthread_rwlock_wrlock(&shard->lock);
-	if (!shard->cut.active)
+	pthread_rwlock_wrlock(lock);
+	if (!cut->active)
 		status = error_set(err, STATUS_FAILED_PRECONDITION,
 			"table %s: there is no cut to read", schema->spec.name);
-	else if (position < shard->cut.done)
+	else if (position < cut->done)
 		status = error_set(err, STATUS_FAILED_PRECONDITION,
 			"table %s: the cut has been read beyond record %u of a partition, up to %u",
-			schema->spec.name, position, shard->cut.done);
+			schema->spec.name, position, cut->done);
 	else
-		table_cut_pass(&shard->cut, schema, position);
-	pthread_rwlock_unlock(&shard->lock);
+		table_cut_pass(cut, schema, position);
+	pthread_rwlock_unlock(lock);
 	return status;
 }
 
@@ -68,10 +72,9 @@ static enum status pass_before(const struct store *store, struct store_table *ta
 	for (uint32_t s = 0; s < store->shard_total && status == STATUS_OK; s++) {
 		const uint64_t virtual_shard = (uint64_t)store->first + s;
 		if (virtual_shard < cursor->virtual_shard)
-			status = pass(&table->shards[s], &table->schema, UINT32_MAX, err);
+			status = pass(store, table, s, UINT32_MAX, err);
 		else if (virtual_shard == cursor->virtual_shard)
-			status = pass(
-				&table->shards[s], &table->schema, (uint32_t)cursor->position, err);
+			status = pass(store, table, s, (uint32_t)cursor->position, err);
 	}
 	return status;
 }
@@ -80,20 +83,22 @@ static enum status read_on(const struct store *store, struct store_table *table,
 	struct store_cursor *cursor, size_t max, void *ids, float *records, size_t *ret_n,
 	struct error *err)
 {
+	const struct table_schema *schema = &table->table.schema;
 	const uint64_t first = store->first, end = first + store->shard_total;
 	size_t n = 0;
 	if (cursor->virtual_shard < first)
 		*cursor = (struct store_cursor){.virtual_shard = first};
 	while (n < max && cursor->virtual_shard < end) {
-		struct shard *shard = &table->shards[cursor->virtual_shard - first];
+		const uint32_t shard = (uint32_t)(cursor->virtual_shard - first);
 		uint32_t room = max - n < READ_MAX ? (uint32_t)(max - n) : READ_MAX;
 		uint32_t got;
-		pthread_rwlock_rdlock(&shard->lock);
-		enum status status = table_cut_read(&shard->cut, &shard->partition, &table->schema,
-			(uint32_t)cursor->position, room,
+		pthread_rwlock_t *lock = store_lock_of(store, table, shard);
+		pthread_rwlock_rdlock(lock);
+		enum status status = table_cut_read(&table->cuts[shard],
+			&table->table.partitions[shard], schema, (uint32_t)cursor->position, room,
 			(unsigned char *)ids + n * sizeof(uint64_t),
-			records + n * table->schema.record_floats, &got, err);
-		pthread_rwlock_unlock(&shard->lock);
+			records + n * schema->record_floats, &got, err);
+		pthread_rwlock_unlock(lock);
 		if (status != STATUS_OK)
 			return status;
 		n += got;

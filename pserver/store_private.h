@@ -10,29 +10,44 @@
 
 #include <pthread.h>
 
-/* A partition and its lock have cache lines of their own. */
-struct shard {
+#define STRIPES_MAX 8u
+
+/* The lock of some neighbouring partitions of a table, on a cache line of its own. */
+struct stripe {
 	_Alignas(64) pthread_rwlock_t lock;
-	/* guarded by lock */
-	struct table_partition partition;
-	struct table_cut cut;
+	bool cut; /* guarded by lock: its partitions are being cut */
 };
 
 struct store_table {
-	struct table_schema schema; /* immutable */
-	struct shard *shards;	    /* [shard_total], by virtual shard - first */
+	struct stripe stripes[STRIPES_MAX]; /* [store's stripe_count] */
+	/* By virtual shard - first, each guarded by the lock of its stripe. */
+	struct table table;
+	struct table_cut *cuts;
 };
 
 struct store {
 	/* immutable */
 	uint32_t shard_index, shard_count;
 	uint32_t first, shard_total; /* the virtual shards [first, first + shard_total) */
+	uint32_t stripe_shift, stripe_count;
 
 	pthread_rwlock_t lock; /* guards what follows */
 	uint64_t seed;
 	uint32_t table_count;
 	struct store_table *tables[STORE_TABLES_MAX];
 };
+
+/* shard: virtual shard - first, the number of the partition. */
+static inline uint32_t stripe_of(const struct store *store, uint32_t shard)
+{
+	return shard >> store->stripe_shift;
+}
+
+static inline pthread_rwlock_t *store_lock_of(
+	const struct store *store, struct store_table *table, uint32_t shard)
+{
+	return &table->stripes[stripe_of(store, shard)].lock;
+}
 
 /*
  * Opens a table for a call: on success the list stays locked, shared, until store_close(). Without

@@ -4,14 +4,15 @@
 
 #include <string.h>
 
-/* Ids that are grouped by partition at a time, on the stack; a lock is taken once per block. */
+/* Ids that are sorted by stripe at a time, on the stack; a lock is taken once per block. */
 #define BLOCK 4096u
 
-/* A block of ids by partition: shard s has the entries [begin[s], begin[s + 1]). */
+/* A block of ids by the lock of their partition: stripe s has the entries [begin[s], begin[s + 1]).
+ */
 struct block {
 	uint64_t ids[BLOCK];
 	uint16_t where[BLOCK]; /* position in the caller's arrays, from the block's start */
-	uint32_t begin[VIRTUAL_SHARDS + 1];
+	uint32_t begin[STRIPES_MAX + 1];
 };
 
 static uint64_t load_id(const void *ids, size_t i)
@@ -24,7 +25,7 @@ static uint64_t load_id(const void *ids, size_t i)
 static enum status check_ids(const struct store *store, const struct table_schema *schema,
 	const void *ids, size_t n, struct error *err)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; store->shard_total < VIRTUAL_SHARDS && i < n; i++) {
 		uint64_t id = load_id(ids, i);
 		uint32_t virtual_shard = virtual_shard_of(id);
 		if (virtual_shard - store->first >= store->shard_total)
@@ -43,23 +44,23 @@ enum status store_check_ids(
 	const struct store_table *opened = store_open(store, table);
 	if (!opened)
 		return store_no_table(table, err);
-	enum status status = check_ids(store, &opened->schema, ids, n, err);
+	enum status status = check_ids(store, &opened->table.schema, ids, n, err);
 	store_close(store);
 	return status;
 }
 
-/* A counting sort of n <= BLOCK ids by partition; it keeps the order within a partition. */
-static void block_group(struct block *block, const struct store *store, const void *ids, uint32_t n)
+/* A counting sort of n <= BLOCK ids by stripe; it keeps the order within a stripe. */
+static void block_sort(struct block *block, const struct store *store, const void *ids, uint32_t n)
 {
-	uint32_t next[VIRTUAL_SHARDS + 1] = {0};
+	uint32_t next[STRIPES_MAX + 1] = {0};
 	for (uint32_t i = 0; i < n; i++)
-		next[virtual_shard_of(load_id(ids, i)) - store->first + 1]++;
-	for (uint32_t s = 0; s < store->shard_total; s++)
+		next[stripe_of(store, virtual_shard_of(load_id(ids, i)) - store->first) + 1]++;
+	for (uint32_t s = 0; s < store->stripe_count; s++)
 		next[s + 1] += next[s];
 	memcpy(block->begin, next, sizeof(next));
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t id = load_id(ids, i);
-		uint32_t at = next[virtual_shard_of(id) - store->first]++;
+		uint32_t at = next[stripe_of(store, virtual_shard_of(id) - store->first)]++;
 		block->ids[at] = id;
 		block->where[at] = (uint16_t)i;
 	}
@@ -77,54 +78,66 @@ struct batch {
 	struct optimizer_step step;
 };
 
-static enum status shard_run(struct shard *shard, const struct table_schema *schema,
-	const struct batch *batch, size_t offset, const uint64_t *ids, const uint16_t *where,
-	uint32_t n, struct error *err)
+/* Runs ids of stripe s; the rows, gradients or records of the call begin at `offset`. */
+static enum status stripe_run(struct store_table *table, uint32_t s, const struct batch *batch,
+	size_t offset, const struct table_batch *part, struct error *err)
 {
+	struct stripe *stripe = &table->stripes[s];
+	const struct table_schema *schema = &table->table.schema;
 	enum status status = STATUS_OK;
 	if (batch->kind == BATCH_PULL) {
-		pthread_rwlock_rdlock(&shard->lock);
-		table_pull(&shard->partition, schema, ids, where, n,
-			batch->rows + offset * schema->spec.dim);
+		pthread_rwlock_rdlock(&stripe->lock);
+		table_pull(&table->table, part, batch->rows + offset * schema->spec.dim);
 	} else {
-		pthread_rwlock_wrlock(&shard->lock);
-		if (shard->cut.active)
-			table_cut_keep(&shard->cut, &shard->partition, schema, ids, n);
+		pthread_rwlock_wrlock(&stripe->lock);
+		if (stripe->cut)
+			table_cut_keep(table->cuts, &table->table, part);
 		if (batch->kind == BATCH_APPLY)
-			status = table_apply(&shard->partition, schema, &batch->step, ids, where, n,
+			status = table_apply(&table->table, &batch->step, part,
 				batch->values + offset * schema->spec.dim, err);
 		else
-			status = table_restore(&shard->partition, schema, ids, where, n,
+			status = table_restore(&table->table, part,
 				batch->values + offset * schema->record_floats, err);
 	}
-	pthread_rwlock_unlock(&shard->lock);
+	pthread_rwlock_unlock(&stripe->lock);
+	return status;
+}
+
+static enum status block_run(struct store *store, struct store_table *table,
+	const struct batch *batch, size_t offset, uint32_t n, struct error *err)
+{
+	const uint32_t total = store->stripe_count;
+	const unsigned char *ids = (const unsigned char *)batch->ids + offset * sizeof(uint64_t);
+	enum status status = STATUS_OK;
+	struct block block;
+	block_sort(&block, store, ids, n);
+	/* Callers start at different stripes, so that they do not go in a convoy. */
+	uint32_t s = stripe_of(store, virtual_shard_of(load_id(ids, 0)) - store->first);
+	for (uint32_t i = 0; status == STATUS_OK && i < total; i++) {
+		const uint32_t first = block.begin[s];
+		const struct table_batch part = {.ids = block.ids + first,
+			.where = block.where + first,
+			.n = block.begin[s + 1] - first};
+		if (part.n > 0)
+			status = stripe_run(table, s, batch, offset, &part, err);
+		s = s + 1 < total ? s + 1 : 0;
+	}
 	return status;
 }
 
 static enum status batch_run(struct store *store, struct store_table *table,
 	const struct batch *batch, struct error *err)
 {
-	const uint32_t total = store->shard_total;
-	struct block block;
-	for (size_t offset = 0; offset < batch->n; offset += BLOCK) {
-		const unsigned char *ids =
-			(const unsigned char *)batch->ids + offset * sizeof(uint64_t);
-		uint32_t n = batch->n - offset < BLOCK ? (uint32_t)(batch->n - offset) : BLOCK;
-		block_group(&block, store, ids, n);
-		/* Callers start at different partitions, so that they do not go in a convoy. */
-		uint32_t start = virtual_shard_of(load_id(ids, 0)) - store->first;
-		for (uint32_t i = 0; i < total; i++) {
-			uint32_t s = start + i < total ? start + i : start + i - total;
-			uint32_t first = block.begin[s], count = block.begin[s + 1] - first;
-			if (count == 0)
-				continue;
-			enum status status = shard_run(&table->shards[s], &table->schema, batch,
-				offset, block.ids + first, block.where + first, count, err);
-			if (status != STATUS_OK)
-				return error_wrap(err, status, "table %s", table->schema.spec.name);
-		}
+	enum status status = STATUS_OK;
+	if (store->stripe_count == 1) {
+		const struct table_batch whole = {.ids = batch->ids, .n = batch->n};
+		return stripe_run(table, 0, batch, 0, &whole, err);
 	}
-	return STATUS_OK;
+	for (size_t offset = 0; status == STATUS_OK && offset < batch->n; offset += BLOCK) {
+		uint32_t n = batch->n - offset < BLOCK ? (uint32_t)(batch->n - offset) : BLOCK;
+		status = block_run(store, table, batch, offset, n, err);
+	}
+	return status;
 }
 
 static enum status store_run(
@@ -133,10 +146,12 @@ static enum status store_run(
 	struct store_table *opened = store_open(store, table);
 	if (!opened)
 		return store_no_table(table, err);
-	enum status status = check_ids(store, &opened->schema, batch->ids, batch->n, err);
+	enum status status = check_ids(store, &opened->table.schema, batch->ids, batch->n, err);
 	if (status == STATUS_OK) {
-		batch->step = optimizer_prepare(&opened->schema.spec.optimizer, step);
+		batch->step = optimizer_prepare(&opened->table.schema.spec.optimizer, step);
 		status = batch_run(store, opened, batch, err);
+		if (status != STATUS_OK)
+			error_wrap(err, status, "table %s", opened->table.schema.spec.name);
 	}
 	store_close(store);
 	return status;
@@ -171,14 +186,16 @@ static size_t snapshot_read(struct store *store, struct store_table *table,
 	if (cursor->virtual_shard < first)
 		*cursor = (struct store_cursor){.virtual_shard = first};
 	while (n < max && cursor->virtual_shard < end) {
-		struct shard *shard = &table->shards[cursor->virtual_shard - first];
+		const uint32_t shard = (uint32_t)(cursor->virtual_shard - first);
+		const struct table_schema *schema = &table->table.schema;
 		size_t room = max - n < UINT32_MAX ? max - n : UINT32_MAX;
-		pthread_rwlock_rdlock(&shard->lock);
-		uint32_t got =
-			table_read(&shard->partition, &table->schema, (uint32_t)cursor->position,
-				(uint32_t)room, (unsigned char *)ids + n * sizeof(uint64_t),
-				records + n * table->schema.record_floats);
-		pthread_rwlock_unlock(&shard->lock);
+		pthread_rwlock_t *lock = store_lock_of(store, table, shard);
+		pthread_rwlock_rdlock(lock);
+		uint32_t got = table_read(&table->table.partitions[shard], schema,
+			(uint32_t)cursor->position, (uint32_t)room,
+			(unsigned char *)ids + n * sizeof(uint64_t),
+			records + n * schema->record_floats);
+		pthread_rwlock_unlock(lock);
 		n += got;
 		cursor->position += got;
 		if (got == 0)
@@ -219,10 +236,10 @@ void store_digest(struct store *store, struct digest *digest)
 	for (uint32_t t = 0; t < store->table_count; t++) {
 		struct store_table *table = store->tables[t];
 		for (uint32_t s = 0; s < store->shard_total; s++) {
-			struct shard *shard = &table->shards[s];
-			pthread_rwlock_rdlock(&shard->lock);
-			table_digest(&shard->partition, &table->schema, digest);
-			pthread_rwlock_unlock(&shard->lock);
+			pthread_rwlock_t *lock = store_lock_of(store, table, s);
+			pthread_rwlock_rdlock(lock);
+			table_digest(&table->table.partitions[s], &table->table.schema, digest);
+			pthread_rwlock_unlock(lock);
 		}
 	}
 	pthread_rwlock_unlock(&store->lock);

@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/random.h"
+#include "pserver/placement.h"
 
 #include <math.h>
 #include <string.h>
@@ -102,132 +103,177 @@ static inline void prefetch_lines_to_write(void *memory, size_t bytes)
 	__builtin_prefetch(first + bytes - 1, 1);
 }
 
-/* The records of a group of at most LOOKUP_GROUP ids, NULL for absent ones. */
-static void find_group(const struct table_partition *partition, const struct table_schema *schema,
-	const uint64_t *ids, uint32_t n, struct row_record *ret_records[LOOKUP_GROUP])
+/* An id of a batch and where it lives. */
+struct lookup {
+	uint64_t id;
+	struct table_partition *partition;
+	struct row_record *record; /* NULL: absent */
+	uint32_t hash;
+};
+
+/* The number of id i's row, gradient or record. */
+static inline size_t place_of(const struct table_batch *batch, size_t i)
 {
-	const struct row_slab *slab = &partition->slab;
-	const struct slab_layout *layout = &schema->layout;
-	uint32_t hashes[LOOKUP_GROUP];
+	return batch->where ? batch->where[i] : i;
+}
+
+/* Looks up the n <= LOOKUP_GROUP ids from `first` on. */
+static void find_group(const struct table *table, const struct table_batch *batch, size_t first,
+	uint32_t n, struct lookup lookups[LOOKUP_GROUP])
+{
+	const struct slab_layout *layout = &table->schema.layout;
 	for (uint32_t i = 0; i < n; i++) {
-		hashes[i] = row_index_hash(ids[i]);
-		row_index_prefetch(&partition->index, hashes[i]);
+		struct lookup *lookup = &lookups[i];
+		memcpy(&lookup->id,
+			(const unsigned char *)batch->ids + (first + i) * sizeof(uint64_t),
+			sizeof(uint64_t));
+		const uint64_t hash = hash_u64(lookup->id);
+		lookup->partition =
+			&table->partitions[virtual_shard_of_hash(hash) - table->first_shard];
+		lookup->hash = row_index_hash(hash);
+		row_index_prefetch(&lookup->partition->index, lookup->hash);
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t position = row_index_candidate(&partition->index, hashes[i]);
-		ret_records[i] = NULL;
+		struct lookup *lookup = &lookups[i];
+		const struct table_partition *partition = lookup->partition;
+		uint32_t position = row_index_candidate(&partition->index, lookup->hash);
+		lookup->record = NULL;
 		if (position == POSITION_NONE)
 			continue;
-		ret_records[i] = row_slab_at(slab, layout, position);
-		prefetch_lines(ret_records[i], layout->record_bytes);
+		lookup->record = row_slab_at(&partition->slab, layout, position);
+		prefetch_lines(lookup->record, layout->record_bytes);
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		if (!ret_records[i] || ret_records[i]->id == ids[i])
+		struct lookup *lookup = &lookups[i];
+		if (!lookup->record || lookup->record->id == lookup->id)
 			continue;
-		uint32_t position =
-			row_index_find(&partition->index, slab, layout, ids[i], hashes[i]);
-		ret_records[i] =
-			position == POSITION_NONE ? NULL : row_slab_at(slab, layout, position);
+		const struct table_partition *partition = lookup->partition;
+		uint32_t position = row_index_find(
+			&partition->index, &partition->slab, layout, lookup->id, lookup->hash);
+		lookup->record = position == POSITION_NONE
+					 ? NULL
+					 : row_slab_at(&partition->slab, layout, position);
 	}
 }
 
-void table_pull(const struct table_partition *partition, const struct table_schema *schema,
-	const uint64_t *ids, const uint16_t *where, uint32_t n, float *rows)
+static uint32_t group_size(const struct table_batch *batch, size_t first)
 {
-	const size_t dim = schema->spec.dim;
-	for (uint32_t first = 0; first < n; first += LOOKUP_GROUP) {
-		struct row_record *records[LOOKUP_GROUP];
-		uint32_t group = n - first < LOOKUP_GROUP ? n - first : LOOKUP_GROUP;
-		find_group(partition, schema, ids + first, group, records);
-		/* A partition's rows lie scattered over the caller's array: ask for them too. */
-		for (uint32_t i = 0; i < group; i++)
-			prefetch_lines_to_write(rows + where[first + i] * dim, dim * sizeof(float));
+	return batch->n - first < LOOKUP_GROUP ? (uint32_t)(batch->n - first) : LOOKUP_GROUP;
+}
+
+void table_pull(const struct table *table, const struct table_batch *batch, float *rows)
+{
+	const size_t dim = table->schema.spec.dim;
+	struct lookup lookups[LOOKUP_GROUP];
+	for (size_t first = 0; first < batch->n; first += LOOKUP_GROUP) {
+		const uint32_t group = group_size(batch, first);
+		/* Scattered over the caller's array, they are not what the processor foresees. */
+		for (uint32_t i = 0; batch->where && i < group; i++)
+			prefetch_lines_to_write(
+				rows + batch->where[first + i] * dim, dim * sizeof(float));
+		find_group(table, batch, first, group, lookups);
 		for (uint32_t i = 0; i < group; i++) {
-			float *row = rows + where[first + i] * dim;
-			if (records[i])
-				memcpy(row, records[i]->values, dim * sizeof(float));
+			float *row = rows + place_of(batch, first + i) * dim;
+			if (lookups[i].record)
+				memcpy(row, lookups[i].record->values, dim * sizeof(float));
 			else
-				initial_row(schema, ids[first + i], row);
+				initial_row(&table->schema, lookups[i].id, row);
 		}
 	}
 }
 
-/* The record of an id that may be new; *ret_created says whether its values are to be set. */
-static enum status find_or_create(struct table_partition *partition,
-	const struct table_schema *schema, uint64_t id, struct row_record **ret, bool *ret_created,
-	struct error *err)
+/*
+ * Sees to it that a looked up id has a record; *ret_created says whether its values are to be set.
+ */
+static enum status ensure_record(const struct table_schema *schema, struct lookup *lookup,
+	bool *ret_created, struct error *err)
 {
-	struct row_slab *slab = &partition->slab;
-	const uint32_t hash = row_index_hash(id);
-	uint32_t position = row_index_find(&partition->index, slab, &schema->layout, id, hash);
+	struct row_index *index = &lookup->partition->index;
+	struct row_slab *slab = &lookup->partition->slab;
+	*ret_created = false;
+	row_index_move(index, slab, &schema->layout);
+	if (lookup->record)
+		return STATUS_OK;
+	/* Looks again: the group may have the id twice. */
+	uint32_t position = row_index_find(index, slab, &schema->layout, lookup->id, lookup->hash);
 	if (position != POSITION_NONE) {
-		*ret = row_slab_at(slab, &schema->layout, position);
-		*ret_created = false;
+		lookup->record = row_slab_at(slab, &schema->layout, position);
 		return STATUS_OK;
 	}
-	enum status status = row_index_reserve(&partition->index, slab->count, err);
+	enum status status = row_index_reserve(index, slab->count, err);
 	if (status == STATUS_OK)
 		status = row_slab_reserve(slab, &schema->layout, err);
 	if (status != STATUS_OK)
 		return status;
-	row_index_insert(&partition->index, hash, slab->count);
-	*ret = row_slab_append(slab, &schema->layout);
-	(*ret)->id = id;
+	row_index_insert(index, lookup->hash, slab->count);
+	lookup->record = row_slab_append(slab, &schema->layout);
+	lookup->record->id = lookup->id;
 	*ret_created = true;
 	return STATUS_OK;
 }
 
-enum status table_apply(struct table_partition *partition, const struct table_schema *schema,
-	const struct optimizer_step *step, const uint64_t *ids, const uint16_t *where, uint32_t n,
-	const float *gradients, struct error *err)
+enum status table_apply(struct table *table, const struct optimizer_step *step,
+	const struct table_batch *batch, const float *gradients, struct error *err)
 {
+	const struct table_schema *schema = &table->schema;
 	const size_t dim = schema->spec.dim;
-	for (uint32_t first = 0; first < n; first += LOOKUP_GROUP) {
-		struct row_record *records[LOOKUP_GROUP];
-		uint32_t group = n - first < LOOKUP_GROUP ? n - first : LOOKUP_GROUP;
-		for (uint32_t i = 0; i < group; i++)
-			prefetch_lines(gradients + where[first + i] * dim, dim * sizeof(float));
-		find_group(partition, schema, ids + first, group, records);
+	struct lookup lookups[LOOKUP_GROUP];
+	for (size_t first = 0; first < batch->n; first += LOOKUP_GROUP) {
+		const uint32_t group = group_size(batch, first);
+		for (uint32_t i = 0; batch->where && i < group; i++)
+			prefetch_lines(
+				gradients + batch->where[first + i] * dim, dim * sizeof(float));
+		find_group(table, batch, first, group, lookups);
 		for (uint32_t i = 0; i < group; i++) {
-			struct row_record *record = records[i];
-			bool created = false;
-			row_index_move(&partition->index, &partition->slab, &schema->layout);
-			if (!record) {
-				/* Looks again: the group may have the id twice. */
-				enum status status = find_or_create(
-					partition, schema, ids[first + i], &record, &created, err);
-				if (status != STATUS_OK)
-					return status;
-			}
-			float *row = record->values;
+			bool created;
+			enum status status = ensure_record(schema, &lookups[i], &created, err);
+			if (status != STATUS_OK)
+				return status;
+			float *row = lookups[i].record->values;
 			if (created) {
-				initial_row(schema, record->id, row);
+				initial_row(schema, lookups[i].id, row);
 				optimizer_init_slots(
 					&schema->spec.optimizer, row, row + dim, dim, dim);
 			}
-			optimizer_apply(
-				step, row, row + dim, dim, gradients + where[first + i] * dim, dim);
+			optimizer_apply(step, row, row + dim, dim,
+				gradients + place_of(batch, first + i) * dim, dim);
 		}
 	}
 	return STATUS_OK;
 }
 
-enum status table_restore(struct table_partition *partition, const struct table_schema *schema,
-	const uint64_t *ids, const uint16_t *where, uint32_t n, const float *records,
-	struct error *err)
+static enum status put(const struct table_schema *schema, struct lookup *lookup,
+	const float *values, struct error *err)
 {
-	const size_t floats = schema->record_floats;
-	for (uint32_t i = 0; i < n; i++) {
-		struct row_record *record;
-		bool created;
-		row_index_move(&partition->index, &partition->slab, &schema->layout);
-		enum status status =
-			find_or_create(partition, schema, ids[i], &record, &created, err);
-		if (status != STATUS_OK)
-			return status;
-		memcpy(record->values, records + where[i] * floats, floats * sizeof(float));
+	bool created;
+	enum status status = ensure_record(schema, lookup, &created, err);
+	if (status == STATUS_OK)
+		memcpy(lookup->record->values, values, schema->record_floats * sizeof(float));
+	return status;
+}
+
+enum status table_restore(struct table *table, const struct table_batch *batch,
+	const float *records, struct error *err)
+{
+	const struct table_schema *schema = &table->schema;
+	enum status status = STATUS_OK;
+	struct lookup lookups[LOOKUP_GROUP];
+	for (size_t first = 0; status == STATUS_OK && first < batch->n; first += LOOKUP_GROUP) {
+		const uint32_t group = group_size(batch, first);
+		find_group(table, batch, first, group, lookups);
+		for (uint32_t i = 0; status == STATUS_OK && i < group; i++)
+			status = put(schema, &lookups[i],
+				records + place_of(batch, first + i) * schema->record_floats, err);
 	}
-	return STATUS_OK;
+	return status;
+}
+
+enum status table_put(struct table_partition *partition, const struct table_schema *schema,
+	uint64_t id, const float *values, struct error *err)
+{
+	struct lookup lookup = {
+		.id = id, .partition = partition, .hash = row_index_hash(hash_u64(id))};
+	return put(schema, &lookup, values, err);
 }
 
 uint32_t table_read(const struct table_partition *partition, const struct table_schema *schema,

@@ -1,16 +1,16 @@
 /*
- * A table's rows: the schema that the whole table shares, and one partition of it (the rows of one
- * virtual shard).
+ * A table's rows: the schema that the whole table shares, and its partitions (the rows of one
+ * virtual shard each).
  *
  * A row's first value depends on (seed, table name, id) only. Reading never creates a row; the
  * first gradient does.
  *
- * Batches: a call takes ids[n] and where[n]; the row, gradient or record of ids[i] is number
- * where[i] of the caller's array, so that a store can group a caller's ids by partition without
- * moving the rows.
+ * A batch may touch several partitions, in any order of its ids: the cache misses of a group of ids
+ * overlap wherever the ids live.
  *
- * Threads: table_schema is immutable after init. A partition is externally locked; the functions
- * that take it const may share it.
+ * Threads: table_schema is immutable after init. A partition is externally locked, by whoever makes
+ * a call with ids of that partition; table_pull() and the functions that take it const may share
+ * it.
  */
 #ifndef MARQUEE_PSERVER_TABLE_H
 #define MARQUEE_PSERVER_TABLE_H
@@ -52,30 +52,47 @@ struct table_schema {
 struct table_schema table_schema_of(const struct table_spec *spec, uint64_t seed);
 
 struct table_partition {
-	struct row_slab slab;
 	struct row_index index;
+	struct row_slab slab;
 };
 
 /* A partition of all zeros is valid and empty. */
 void table_partition_fini(struct table_partition *partition, const struct table_schema *schema);
 
+struct table {
+	struct table_schema schema;	    /* immutable */
+	uint32_t first_shard;		    /* immutable */
+	struct table_partition *partitions; /* by virtual shard - first_shard */
+};
+
+/*
+ * The ids of a call. The row, gradient or record of id i is number where[i] of the caller's array,
+ * so that a store can sort a caller's ids without moving the rows; where NULL stands for 0, 1, 2...
+ */
+struct table_batch {
+	const void *ids; /* [n] u64, any alignment; all in the table's virtual shards */
+	const uint16_t *where;
+	size_t n;
+};
+
 /* rows [.. x dim]: the rows as they are, or the values they would start with. Creates nothing. */
-void table_pull(const struct table_partition *partition, const struct table_schema *schema,
-	const uint64_t *ids, const uint16_t *where, uint32_t n, float *rows);
+void table_pull(const struct table *table, const struct table_batch *batch, float *rows);
 
 /*
  * gradients [.. x dim]: creates absent rows, then applies the optimizer. An id that comes twice
  * gets both gradients, one after the other. RESOURCE_EXHAUSTED: the ids before the failing one are
  * applied, the others are untouched.
  */
-MUST_CHECK enum status table_apply(struct table_partition *partition,
-	const struct table_schema *schema, const struct optimizer_step *step, const uint64_t *ids,
-	const uint16_t *where, uint32_t n, const float *gradients, struct error *err);
+MUST_CHECK enum status table_apply(struct table *table, const struct optimizer_step *step,
+	const struct table_batch *batch, const float *gradients, struct error *err);
 
 /* records [.. x record_floats]: creates or overwrites. Fails as table_apply(). */
-MUST_CHECK enum status table_restore(struct table_partition *partition,
-	const struct table_schema *schema, const uint64_t *ids, const uint16_t *where, uint32_t n,
+MUST_CHECK enum status table_restore(struct table *table, const struct table_batch *batch,
 	const float *records, struct error *err);
+
+/* Creates or overwrites one record: record_floats values. Fails as table_apply(). */
+MUST_CHECK enum status table_put(struct table_partition *partition,
+	const struct table_schema *schema, uint64_t id, const float *values, struct error *err);
 
 static inline uint32_t table_count(const struct table_partition *partition)
 {

@@ -1,5 +1,7 @@
 #include "pserver/table_cut.h"
 
+#include "pserver/placement.h"
+
 #include <string.h>
 
 /* As table.c's: the cache misses of a group overlap. */
@@ -29,33 +31,42 @@ static uint32_t find(const struct table_partition *partition, const struct table
 static enum status keep(struct table_cut *cut, const struct table_partition *partition,
 	const struct table_schema *schema, uint64_t id, uint32_t hash)
 {
-	static const uint16_t first = 0;
 	uint32_t position = find(partition, schema, id, hash);
 	if (position == POSITION_NONE || position < cut->done || position >= cut->count)
 		return STATUS_OK;
 	if (find(&cut->aside, schema, id, hash) != POSITION_NONE)
 		return STATUS_OK;
 	const struct row_record *record = row_slab_at(&partition->slab, &schema->layout, position);
-	return table_restore(&cut->aside, schema, &id, &first, 1, record->values, NULL);
+	return table_put(&cut->aside, schema, id, record->values, NULL);
 }
 
-void table_cut_keep(struct table_cut *cut, const struct table_partition *partition,
-	const struct table_schema *schema, const uint64_t *ids, uint32_t n)
+void table_cut_keep(
+	struct table_cut *cuts, const struct table *table, const struct table_batch *batch)
 {
-	for (uint32_t first = 0; first < n && !cut->lost; first += LOOKUP_GROUP) {
-		uint32_t hashes[LOOKUP_GROUP];
-		uint32_t group = n - first < LOOKUP_GROUP ? n - first : LOOKUP_GROUP;
-		for (uint32_t i = 0; i < group; i++) {
-			hashes[i] = row_index_hash(ids[first + i]);
-			row_index_prefetch(&partition->index, hashes[i]);
-			row_index_prefetch(&cut->aside.index, hashes[i]);
+	const struct table_schema *schema = &table->schema;
+	for (size_t first = 0; first < batch->n; first += LOOKUP_GROUP) {
+		uint64_t ids[LOOKUP_GROUP];
+		uint32_t shards[LOOKUP_GROUP], hashes[LOOKUP_GROUP];
+		size_t group = batch->n - first < LOOKUP_GROUP ? batch->n - first : LOOKUP_GROUP;
+		memcpy(ids, (const unsigned char *)batch->ids + first * sizeof(*ids),
+			group * sizeof(*ids));
+		for (size_t i = 0; i < group; i++) {
+			const uint64_t hash = hash_u64(ids[i]);
+			shards[i] = virtual_shard_of_hash(hash) - table->first_shard;
+			hashes[i] = row_index_hash(hash);
+			row_index_prefetch(&table->partitions[shards[i]].index, hashes[i]);
+			row_index_prefetch(&cuts[shards[i]].aside.index, hashes[i]);
 		}
-		for (uint32_t i = 0; i < group && !cut->lost; i++)
-			cut->lost = keep(cut, partition, schema, ids[first + i], hashes[i]) !=
-				    STATUS_OK;
+		for (size_t i = 0; i < group; i++) {
+			struct table_cut *cut = &cuts[shards[i]];
+			if (!cut->active || cut->lost)
+				continue;
+			cut->lost = keep(cut, &table->partitions[shards[i]], schema, ids[i],
+					    hashes[i]) != STATUS_OK;
+			if (cut->lost)
+				table_partition_fini(&cut->aside, schema);
+		}
 	}
-	if (cut->lost)
-		table_partition_fini(&cut->aside, schema);
 }
 
 void table_cut_pass(struct table_cut *cut, const struct table_schema *schema, uint32_t position)
@@ -74,7 +85,7 @@ static void take_back(const struct table_cut *cut, const struct table_schema *sc
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t id;
 		memcpy(&id, ids + i * sizeof(id), sizeof(id));
-		uint32_t position = find(&cut->aside, schema, id, row_index_hash(id));
+		uint32_t position = find(&cut->aside, schema, id, row_index_hash(hash_u64(id)));
 		if (position == POSITION_NONE)
 			continue;
 		memcpy(records + i * floats,

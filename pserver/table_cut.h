@@ -30,9 +30,12 @@ void table_cut_begin(struct table_cut *cut, const struct table_partition *partit
 	const struct table_schema *schema);
 void table_cut_end(struct table_cut *cut, const struct table_schema *schema);
 
-/* To be called before records of an active cut change: keeps those that are still to be read. */
-void table_cut_keep(struct table_cut *cut, const struct table_partition *partition,
-	const struct table_schema *schema, const uint64_t *ids, uint32_t n);
+/*
+ * To be called before the records of a batch change: keeps those that are still to be read by an
+ * active cut. cuts: the table's, beside its partitions.
+ */
+void table_cut_keep(
+	struct table_cut *cuts, const struct table *table, const struct table_batch *batch);
 
 /* Records before this position have been read and need not be kept any longer. */
 void table_cut_pass(struct table_cut *cut, const struct table_schema *schema, uint32_t position);

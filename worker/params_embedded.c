@@ -120,7 +120,9 @@ enum status params_embedded_new(struct params **ret, uint64_t seed, const struct
 		return status;
 	embedded->params.operations = &operations;
 	status = params_set_tables(&embedded->params, tables, table_count, err);
-	struct store_options options = {.seed = seed, .shard_count = 1};
+	/* A table's exchange is one call of one thread. */
+	struct store_options options = {
+		.seed = seed, .shard_count = 1, .one_thread_per_table = true};
 	if (status == STATUS_OK)
 		status = store_new(&embedded->store, &options, err);
 	for (uint32_t t = 0; t < table_count && status == STATUS_OK; t++) {

@@ -21,7 +21,7 @@ static struct random_sequence sequence;
 static void open_store(uint32_t tables, enum optimizer_kind kind)
 {
 	struct error err;
-	const struct store_options options = {.seed = 3};
+	const struct store_options options = {.seed = 3, .one_thread_per_table = tables % 2 == 0};
 	assert_ok(store_new(&store, &options, &err), &err);
 	for (uint32_t t = 0; t < tables; t++) {
 		struct table_spec spec = {

@@ -505,10 +505,13 @@ static void *push_and_pull(void *argument)
 	return NULL;
 }
 
-START_TEST(concurrent_pushes_and_pulls_lose_nothing)
+static void push_and_pull_at_once(bool one_thread_per_table)
 {
 	struct error err;
-	struct store *store = new_store(1, 0, 1);
+	struct store *store;
+	const struct store_options options = {
+		.seed = 1, .one_thread_per_table = one_thread_per_table};
+	assert_ok(store_new(&store, &options, &err), &err);
 	struct table_spec spec = spec_of("shared", DIM, OPTIMIZER_SGD);
 	spec.init_limit = 0.0f;
 	spec.optimizer.learning_rate = 1.0f;
@@ -534,6 +537,48 @@ START_TEST(concurrent_pushes_and_pulls_lose_nothing)
 	}
 	store_free(store);
 }
+
+START_TEST(concurrent_pushes_and_pulls_lose_nothing)
+{
+	push_and_pull_at_once(false);
+}
+END_TEST
+
+START_TEST(threads_that_share_a_table_of_one_thread_wait_for_each_other)
+{
+	push_and_pull_at_once(true);
+}
+END_TEST
+
+START_TEST(rows_do_not_depend_on_the_number_of_locks)
+{
+	enum { COUNT = 10000, FLOATS = 3 };
+	struct error err;
+	uint64_t *ids = malloc(COUNT * sizeof(*ids));
+	float *values[2];
+	struct digest digests[2] = {{0}, {0}};
+	for (size_t s = 0; s < 2; s++) {
+		struct store *store;
+		const struct store_options options = {.seed = 5, .one_thread_per_table = s == 1};
+		assert_ok(store_new(&store, &options, &err), &err);
+		uint32_t table = new_table(store, "user", FLOATS, OPTIMIZER_MOMENTUM);
+		values[s] = calloc(COUNT * FLOATS, sizeof(float));
+		/* Every id three times, so that one call has some of them in several groups. */
+		for (uint32_t i = 0; i < COUNT; i++) {
+			ids[i] = hash_u64(i % (COUNT / 3));
+			values[s][i * FLOATS] = (float)i;
+		}
+		assert_ok(store_apply(store, table, ids, COUNT, values[s], 1, &err), &err);
+		assert_ok(store_pull(store, table, ids, COUNT, values[s], &err), &err);
+		store_digest(store, &digests[s]);
+		store_free(store);
+	}
+	ck_assert_mem_eq(values[0], values[1], COUNT * FLOATS * sizeof(float));
+	ck_assert_mem_eq(&digests[0], &digests[1], sizeof(digests[0]));
+	free(values[0]);
+	free(values[1]);
+	free(ids);
+}
 END_TEST
 
 int main(void)
@@ -549,6 +594,8 @@ int main(void)
 		foreign_ids_are_refused_and_change_nothing, specs_from_a_hostile_peer_are_refused,
 		too_many_tables_and_impossible_servers_are_refused,
 		a_cursor_from_a_hostile_peer_reads_nothing_it_should_not,
-		placement_tiles_the_virtual_shards, concurrent_pushes_and_pulls_lose_nothing, NULL};
+		placement_tiles_the_virtual_shards, concurrent_pushes_and_pulls_lose_nothing,
+		threads_that_share_a_table_of_one_thread_wait_for_each_other,
+		rows_do_not_depend_on_the_number_of_locks, NULL};
 	return run_cases("store", cases);
 }

@@ -1,6 +1,7 @@
 #include "pserver/table.h"
 
 #include "common/base/random.h"
+#include "pserver/placement.h"
 #include "tests/support/suite.h"
 
 #include <stdlib.h>
@@ -36,6 +37,14 @@ static uint64_t id_of_hash(uint64_t hash)
 	return x - UINT64_C(0x9E3779B97F4A7C15);
 }
 
+/* A table of one partition: its ids must have a hash below 2^(64 - VIRTUAL_SHARD_BITS). */
+static struct table one_partition(
+	const struct table_schema *schema, struct table_partition *partition)
+{
+	*partition = (struct table_partition){0};
+	return (struct table){.schema = *schema, .partitions = partition};
+}
+
 /*
  * A plain map as the table's model: the ids are known beforehand, so it is two arrays. It applies
  * SGD as written in the book.
@@ -59,9 +68,9 @@ static void model_init(struct model *model, const struct table_schema *schema, u
 	model->created = calloc(universe, sizeof(*model->created));
 	for (uint32_t u = 0; u < universe; u++) {
 		/* Colliding ids share the low half of the hash: slot and tag are all the same. */
-		uint64_t hash = (uint64_t)u << 32 | (colliding ? 5 : random_next(random));
+		uint64_t hash = (uint64_t)u << 32 | (colliding ? 5 : (uint32_t)random_next(random));
 		model->ids[u] = id_of_hash(hash);
-		check(hash_u64(model->ids[u]) == hash);
+		check(hash_u64(model->ids[u]) == hash && virtual_shard_of_hash(hash) == 0);
 		random_uniform_row(schema->seed, random_stream(schema->spec.name), model->ids[u],
 			schema->spec.init_limit, model->rows + u * dim, dim);
 	}
@@ -99,12 +108,13 @@ static void choose(struct batch *batch, const struct model *model, struct random
 	}
 }
 
-static void check_pull(const struct table_partition *table, const struct model *model,
+static void check_pull(const struct table *table, const struct model *model,
 	const struct batch *batch, uint64_t seed)
 {
 	const size_t dim = model->schema->spec.dim;
 	float *rows = malloc(batch->n * dim * sizeof(*rows));
-	table_pull(table, model->schema, batch->ids, batch->where, batch->n, rows);
+	const struct table_batch all = {.ids = batch->ids, .where = batch->where, .n = batch->n};
+	table_pull(table, &all, rows);
 	for (uint32_t i = 0; i < batch->n; i++)
 		ck_assert_msg(
 			memcmp(rows + batch->where[i] * dim, model->rows + batch->chosen[i] * dim,
@@ -114,8 +124,8 @@ static void check_pull(const struct table_partition *table, const struct model *
 	free(rows);
 }
 
-static void check_apply(struct table_partition *table, struct model *model,
-	const struct batch *batch, struct random_sequence *random)
+static void check_apply(struct table *table, struct model *model, const struct batch *batch,
+	struct random_sequence *random)
 {
 	struct error err;
 	const size_t dim = model->schema->spec.dim;
@@ -124,9 +134,8 @@ static void check_apply(struct table_partition *table, struct model *model,
 	for (size_t i = 0; i < batch->n * dim; i++)
 		gradients[i] = (float)random_double(random) - 0.5f;
 	struct optimizer_step step = optimizer_prepare(&model->schema->spec.optimizer, 1);
-	assert_ok(table_apply(table, model->schema, &step, batch->ids, batch->where, batch->n,
-			  gradients, &err),
-		&err);
+	const struct table_batch all = {.ids = batch->ids, .where = batch->where, .n = batch->n};
+	assert_ok(table_apply(table, &step, &all, gradients, &err), &err);
 	for (uint32_t i = 0; i < batch->n; i++) {
 		float *row = model->rows + batch->chosen[i] * dim;
 		for (size_t j = 0; j < dim; j++)
@@ -136,17 +145,16 @@ static void check_apply(struct table_partition *table, struct model *model,
 	free(gradients);
 }
 
-static void check_restore(struct table_partition *table, struct model *model,
-	const struct batch *batch, struct random_sequence *random)
+static void check_restore(struct table *table, struct model *model, const struct batch *batch,
+	struct random_sequence *random)
 {
 	struct error err;
 	const size_t dim = model->schema->spec.dim;
 	float *records = malloc(batch->n * dim * sizeof(*records));
 	for (size_t i = 0; i < batch->n * dim; i++)
 		records[i] = (float)random_double(random);
-	assert_ok(table_restore(
-			  table, model->schema, batch->ids, batch->where, batch->n, records, &err),
-		&err);
+	const struct table_batch all = {.ids = batch->ids, .where = batch->where, .n = batch->n};
+	assert_ok(table_restore(table, &all, records, &err), &err);
 	for (uint32_t i = 0; i < batch->n; i++) {
 		memcpy(model->rows + batch->chosen[i] * dim, records + batch->where[i] * dim,
 			dim * sizeof(*records));
@@ -187,7 +195,8 @@ static void run_against_model(
 	uint64_t seed, uint32_t dim, uint32_t universe, bool colliding, uint32_t calls)
 {
 	struct table_schema schema = schema_of(dim, OPTIMIZER_SGD);
-	struct table_partition table = {0};
+	struct table_partition partition;
+	struct table table = one_partition(&schema, &partition);
 	struct random_sequence random;
 	struct model model;
 	struct batch batch;
@@ -206,12 +215,12 @@ static void run_against_model(
 		default:
 			check_apply(&table, &model, &batch, &random);
 		}
-		ck_assert_uint_eq(table_count(&table), model.count);
-		moving |= table.index.previous.entries != NULL;
+		ck_assert_uint_eq(table_count(&partition), model.count);
+		moving |= partition.index.previous.entries != NULL;
 	}
-	check_read(&table, &model, &random, seed);
+	check_read(&partition, &model, &random, seed);
 	ck_assert_msg(moving || universe < 100000, "no call ever met two generations of the index");
-	table_partition_fini(&table, &schema);
+	table_partition_fini(&partition, &schema);
 	model_fini(&model);
 }
 
@@ -270,22 +279,23 @@ START_TEST(an_id_that_comes_twice_is_updated_twice_in_order)
 {
 	struct error err;
 	struct table_schema schema = schema_of(1, OPTIMIZER_MOMENTUM);
-	struct table_partition table = {0};
+	struct table_partition partition;
+	struct table table = one_partition(&schema, &partition);
 	struct optimizer_step step = optimizer_prepare(&schema.spec.optimizer, 1);
-	const uint64_t ids[3] = {9, 8, 9};
-	const uint16_t where[3] = {0, 1, 2};
+	const uint64_t ids[3] = {id_of_hash(9), id_of_hash(8), id_of_hash(9)};
+	const struct table_batch batch = {.ids = ids, .n = 3};
 	const float gradients[3] = {1.0f, 2.0f, 4.0f};
-	assert_ok(table_apply(&table, &schema, &step, ids, where, 3, gradients, &err), &err);
-	ck_assert_uint_eq(table_count(&table), 2);
+	assert_ok(table_apply(&table, &step, &batch, gradients, &err), &err);
+	ck_assert_uint_eq(table_count(&partition), 2);
 	uint64_t id;
 	float record[2], first;
-	ck_assert_uint_eq(table_read(&table, &schema, 0, 1, &id, record), 1);
-	random_uniform_row(11, schema.stream, 9, 0.25f, &first, 1);
+	ck_assert_uint_eq(table_read(&partition, &schema, 0, 1, &id, record), 1);
+	random_uniform_row(11, schema.stream, ids[0], 0.25f, &first, 1);
 	const float m = schema.spec.optimizer.momentum, rate = schema.spec.optimizer.learning_rate;
-	ck_assert_uint_eq(id, 9);
+	ck_assert_uint_eq(id, ids[0]);
 	ck_assert(record[1] == m * 1.0f + 4.0f);
 	ck_assert(record[0] == (first - rate * 1.0f) - rate * (m * 1.0f + 4.0f));
-	table_partition_fini(&table, &schema);
+	table_partition_fini(&partition, &schema);
 }
 END_TEST
 
@@ -294,26 +304,25 @@ START_TEST(rows_and_their_state_lie_in_one_record)
 	struct error err;
 	for (unsigned int kind = 0; kind < OPTIMIZER_COUNT; kind++) {
 		struct table_schema schema = schema_of(7, (enum optimizer_kind)kind);
-		struct table_partition table = {0};
+		struct table_partition partition;
+		struct table table = one_partition(&schema, &partition);
 		const size_t slots = optimizer_slot_floats(&schema.spec.optimizer, 7);
 		ck_assert_uint_eq(schema.record_floats, 7 + slots);
 		struct optimizer_step step = optimizer_prepare(&schema.spec.optimizer, 3);
-		const uint64_t id = 77;
-		const uint16_t where = 0;
+		const uint64_t id = id_of_hash(77);
+		const struct table_batch batch = {.ids = &id, .n = 1};
 		const float gradient[7] = {1, -2, 3, -4, 5, -6, 7};
 		float expected[21], record[21];
 		random_uniform_row(11, schema.stream, id, 0.25f, expected, 7);
 		optimizer_init_slots(&schema.spec.optimizer, expected, expected + 7, 7, 7);
 		for (int i = 0; i < 2; i++) {
-			assert_ok(
-				table_apply(&table, &schema, &step, &id, &where, 1, gradient, &err),
-				&err);
+			assert_ok(table_apply(&table, &step, &batch, gradient, &err), &err);
 			optimizer_apply(&step, expected, expected + 7, 7, gradient, 7);
 		}
 		uint64_t read;
-		ck_assert_uint_eq(table_read(&table, &schema, 0, 9, &read, record), 1);
+		ck_assert_uint_eq(table_read(&partition, &schema, 0, 9, &read, record), 1);
 		ck_assert_mem_eq(record, expected, (7 + slots) * sizeof(float));
-		table_partition_fini(&table, &schema);
+		table_partition_fini(&partition, &schema);
 	}
 }
 END_TEST
@@ -322,24 +331,25 @@ START_TEST(a_small_table_is_small_and_a_large_one_has_little_overhead)
 {
 	struct error err;
 	struct table_schema schema = schema_of(32, OPTIMIZER_SGD);
-	struct table_partition table = {0};
-	ck_assert_uint_eq(table_bytes(&table, &schema), 0);
+	struct table_partition partition;
+	struct table table = one_partition(&schema, &partition);
+	ck_assert_uint_eq(table_bytes(&partition, &schema), 0);
 	struct optimizer_step step = optimizer_prepare(&schema.spec.optimizer, 1);
 	const float gradient[32] = {0};
-	const uint16_t where = 0;
 	size_t worst = 0;
-	for (uint64_t id = 0; id < 200000; id++) {
-		assert_ok(
-			table_apply(&table, &schema, &step, &id, &where, 1, gradient, &err), &err);
-		if (id == 1)
-			ck_assert_uint_le(table_bytes(&table, &schema), 1024);
-		size_t index = row_index_bytes(&table.index);
-		if (id >= 1000 && index * 1000 / (id + 1) > worst)
-			worst = index * 1000 / (id + 1);
+	for (uint64_t row = 0; row < 200000; row++) {
+		const uint64_t id = id_of_hash(hash_u64(row) >> VIRTUAL_SHARD_BITS);
+		const struct table_batch batch = {.ids = &id, .n = 1};
+		assert_ok(table_apply(&table, &step, &batch, gradient, &err), &err);
+		if (row == 1)
+			ck_assert_uint_le(table_bytes(&partition, &schema), 1024);
+		size_t index = row_index_bytes(&partition.index);
+		if (row >= 1000 && index * 1000 / (row + 1) > worst)
+			worst = index * 1000 / (row + 1);
 	}
 	/* The figure in row_index.h: at most 15 bytes a row, while two generations are there. */
 	ck_assert_msg(worst <= 15100, "the index took %zu/1000 bytes a row", worst);
-	table_partition_fini(&table, &schema);
+	table_partition_fini(&partition, &schema);
 }
 END_TEST
 
