@@ -1,10 +1,21 @@
 #include "inference/recommend.h"
 
-#include <math.h>
+#include "common/base/memory.h"
 
-#define SQUARE_FLOOR 1e-8
+#include <stdlib.h>
 
-/* Whether untrained movies take part. */
+/* What a search asks for, for the rule. */
+struct quest {
+	const struct model_directory *directory;
+	const struct scorer *scorer;
+	const struct recommend_options *options;
+	const float *vector;   /* of the user or the movie */
+	const float *movies;   /* [movie_count x dim] */
+	double inverse_length; /* of the vector, for cosines */
+	uint32_t self;	       /* a movie that must not be found */
+	bool all;	       /* untrained movies take part */
+};
+
 static bool all_take_part(const struct model_directory *directory, bool include_untrained)
 {
 	if (include_untrained)
@@ -23,65 +34,92 @@ static bool has_genre(const struct catalog *catalog, uint32_t movie, uint32_t ge
 	return false;
 }
 
+/* The vector times a factor, against the whole catalog. */
+static enum status search(struct scorer *scorer, enum measure measure, struct quest *quest,
+	float factor, const struct search_rule *rule, struct top_k *top, struct error *err)
+{
+	const size_t dim = scorer_vector_dim(scorer);
+	const struct search_items *items;
+	float *query = NULL;
+	enum status status = scorer_search_items(scorer, measure, &items, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&query, dim, sizeof(*query), "query", err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < dim; i++)
+		query[i] = factor * quest->vector[i];
+	quest->movies = items->vectors;
+	status = search_exact(items, query, 1, rule, 1, top, err);
+	free(query);
+	return status == STATUS_FAILED_PRECONDITION ? scorer_diverged(scorer, err) : status;
+}
+
+static bool may_be_recommended(const void *context, uint32_t movie)
+{
+	const struct quest *quest = context;
+	const struct recommend_options *options = quest->options;
+	return (quest->all || quest->directory->trained.movies[movie]) &&
+	       !(options->seen && options->seen[movie]) &&
+	       (options->genre == GENRE_ANY ||
+		       has_genre(&quest->directory->catalog, movie, options->genre));
+}
+
+static float pair_score(const void *context, size_t query, uint32_t movie)
+{
+	const struct quest *quest = context;
+	(void)query;
+	return model_pair_score(quest->directory->model, quest->vector,
+		quest->movies + movie * (size_t)scorer_vector_dim(quest->scorer));
+}
+
 enum status recommend(struct scorer *scorer, const float *user,
 	const struct recommend_options *options, struct top_k *top, struct error *err)
 {
 	const struct model_directory *directory = scorer_directory(scorer);
-	const struct catalog *catalog = &directory->catalog;
-	const bool all = all_take_part(directory, options->include_untrained);
-	const size_t dim = scorer_vector_dim(scorer);
-	const float *movies;
-	enum status status = scorer_all_movies(scorer, &movies, err);
-	for (uint32_t m = 0; status == STATUS_OK && m < catalog->movie_count; m++) {
-		float score;
-		if ((!all && !directory->trained.movies[m]) ||
-			(options->seen && options->seen[m]) ||
-			(options->genre != GENRE_ANY && !has_genre(catalog, m, options->genre)))
-			continue;
-		status = scorer_score(scorer, user, movies + m * dim, &score, err);
-		if (status == STATUS_OK)
-			top_k_add(top, score, m);
-	}
-	if (status == STATUS_OK)
-		top_k_sort(top);
-	return status;
+	struct quest quest = {.directory = directory,
+		.scorer = scorer,
+		.options = options,
+		.vector = user,
+		.all = all_take_part(directory, options->include_untrained)};
+	const struct search_rule rule = {
+		.allowed = may_be_recommended, .score = pair_score, .context = &quest};
+	return search(scorer, MEASURE_SCORE, &quest, model_user_factor(directory->model, user),
+		&rule, top, err);
 }
 
-static double dot(const float *a, const float *b, size_t dim)
+static bool may_be_similar(const void *context, uint32_t movie)
 {
+	const struct quest *quest = context;
+	return movie != quest->self && (quest->all || quest->directory->trained.movies[movie]);
+}
+
+static float cosine(const void *context, size_t query, uint32_t movie)
+{
+	const struct quest *quest = context;
+	const size_t dim = scorer_vector_dim(quest->scorer);
+	const float *a = quest->vector, *b = quest->movies + movie * dim;
 	double sum = 0;
+	(void)query;
 	for (size_t i = 0; i < dim; i++)
 		sum += (double)a[i] * (double)b[i];
-	return sum;
-}
-
-static float cosine(const float *a, const float *b, size_t dim)
-{
-	const double squares =
-		fmax(dot(a, a, dim), SQUARE_FLOOR) * fmax(dot(b, b, dim), SQUARE_FLOOR);
-	return (float)(dot(a, b, dim) / sqrt(squares));
+	return (float)(sum * quest->inverse_length * scorer_inverse_length(quest->scorer, b));
 }
 
 enum status similar(struct scorer *scorer, uint32_t movie, bool include_untrained,
 	struct top_k *top, struct error *err)
 {
 	const struct model_directory *directory = scorer_directory(scorer);
-	const bool all = all_take_part(directory, include_untrained);
-	const size_t dim = scorer_vector_dim(scorer);
 	const float *movies;
 	enum status status = scorer_all_movies(scorer, &movies, err);
 	if (status != STATUS_OK)
 		return status;
-	for (uint32_t m = 0; m < directory->catalog.movie_count; m++) {
-		if (m == movie || (!all && !directory->trained.movies[m]))
-			continue;
-		const float score = cosine(movies + movie * dim, movies + m * dim, dim);
-		if (!isfinite(score))
-			return error_set(err, STATUS_FAILED_PRECONDITION,
-				"%s: its vectors are not numbers: the training diverged",
-				directory->path);
-		top_k_add(top, score, m);
-	}
-	top_k_sort(top);
-	return STATUS_OK;
+	struct quest quest = {.directory = directory,
+		.scorer = scorer,
+		.vector = movies + movie * (size_t)scorer_vector_dim(scorer),
+		.self = movie,
+		.all = all_take_part(directory, include_untrained)};
+	const struct search_rule rule = {
+		.allowed = may_be_similar, .score = cosine, .context = &quest};
+	quest.inverse_length = scorer_inverse_length(scorer, quest.vector);
+	return search(scorer, MEASURE_COSINE, &quest, (float)quest.inverse_length, &rule, top, err);
 }

@@ -9,6 +9,9 @@
 /* Entities in one pass of a tower: the workspace's memory is bounded by it. */
 #define PASS 1024u
 
+/* A square of a length never counts for less in a cosine. */
+#define SQUARE_FLOOR 1e-8
+
 /* More than any model has. */
 #define TABLES_MAX 32u
 
@@ -21,6 +24,8 @@ struct scorer {
 	size_t row_capacity[TABLES_MAX];
 	uint32_t entity_tables[3]; /* by enum table_entity: whose ids it is indexed by */
 	float *all_movies;	   /* [movie_count x dim] or NULL */
+	float *factors[MEASURES];  /* [movie_count] or NULL */
+	struct search_items items[MEASURES];
 };
 
 enum status scorer_new(
@@ -60,6 +65,8 @@ void scorer_free(struct scorer *scorer)
 	free(scorer->users);
 	free(scorer->movies);
 	free(scorer->all_movies);
+	for (int m = 0; m < MEASURES; m++)
+		free(scorer->factors[m]);
 	free(scorer);
 }
 
@@ -110,33 +117,35 @@ static enum status gather_rows(
 	return STATUS_OK;
 }
 
-/* One pass of the user tower over scorer->users[count]. */
-static enum status pass_users(
-	struct scorer *scorer, uint32_t count, float *vectors, struct error *err)
+typedef enum status tower_fn(struct model_workspace *workspace, const float *dense,
+	const struct model_rows *rows, float *vectors, struct error *err);
+
+/* One pass of a tower over the users, or the movies, of a batch without examples. */
+static enum status pass(struct scorer *scorer, const struct model_batch *batch, tower_fn *tower,
+	float *vectors, struct error *err)
 {
 	struct model_rows rows[TABLES_MAX];
-	const struct model_batch batch = {.user_count = count, .users = scorer->users};
-	enum status status = model_plan(scorer->workspace, &batch, err);
+	enum status status = model_plan(scorer->workspace, batch, err);
 	if (status == STATUS_OK)
 		status = gather_rows(scorer, rows, err);
 	if (status == STATUS_OK)
-		status = model_user_vectors(
-			scorer->workspace, scorer->directory->dense, rows, vectors, err);
+		status = tower(scorer->workspace, scorer->directory->dense, rows, vectors, err);
 	return status;
+}
+
+/* Of the first `count` in scorer->users, scorer->movies. */
+static enum status pass_users(
+	struct scorer *scorer, uint32_t count, float *vectors, struct error *err)
+{
+	const struct model_batch batch = {.user_count = count, .users = scorer->users};
+	return pass(scorer, &batch, model_user_vectors, vectors, err);
 }
 
 static enum status pass_movies(
 	struct scorer *scorer, uint32_t count, float *vectors, struct error *err)
 {
-	struct model_rows rows[TABLES_MAX];
 	const struct model_batch batch = {.movie_count = count, .movies = scorer->movies};
-	enum status status = model_plan(scorer->workspace, &batch, err);
-	if (status == STATUS_OK)
-		status = gather_rows(scorer, rows, err);
-	if (status == STATUS_OK)
-		status = model_movie_vectors(
-			scorer->workspace, scorer->directory->dense, rows, vectors, err);
-	return status;
+	return pass(scorer, &batch, model_movie_vectors, vectors, err);
 }
 
 static struct user_entity entity_of_user(const struct scorer *scorer, uint32_t user)
@@ -225,15 +234,56 @@ enum status scorer_all_movies(struct scorer *scorer, const float **ret_vectors, 
 	return STATUS_OK;
 }
 
+double scorer_inverse_length(const struct scorer *scorer, const float *vector)
+{
+	const size_t dim = scorer_vector_dim(scorer);
+	double square = 0;
+	for (size_t i = 0; i < dim; i++)
+		square += (double)vector[i] * (double)vector[i];
+	return 1 / sqrt(square < SQUARE_FLOOR ? SQUARE_FLOOR : square);
+}
+
+enum status scorer_search_items(struct scorer *scorer, enum measure measure,
+	const struct search_items **ret, struct error *err)
+{
+	const struct model *model = scorer->directory->model;
+	const uint32_t count = scorer->directory->catalog.movie_count;
+	const size_t dim = scorer_vector_dim(scorer);
+	const float *movies;
+	enum status status = scorer_all_movies(scorer, &movies, err);
+	if (status == STATUS_OK && !scorer->factors[measure]) {
+		float *factors;
+		status = memory_alloc(&factors, count, sizeof(*factors), "movies", err);
+		if (status != STATUS_OK)
+			return status;
+		for (uint32_t m = 0; m < count; m++) {
+			const float *movie = movies + m * dim;
+			factors[m] = measure == MEASURE_SCORE
+					     ? model_movie_factor(model, movie)
+					     : (float)scorer_inverse_length(scorer, movie);
+		}
+		search_items_init(&scorer->items[measure], movies, factors, count, dim);
+		scorer->factors[measure] = factors;
+	}
+	if (status == STATUS_OK)
+		*ret = &scorer->items[measure];
+	return status;
+}
+
+enum status scorer_diverged(const struct scorer *scorer, struct error *err)
+{
+	return error_set(err, STATUS_FAILED_PRECONDITION,
+		"%s: its scores are not numbers: the training diverged, try a lower "
+		"--learning-rate",
+		scorer->directory->path);
+}
+
 enum status scorer_score(const struct scorer *scorer, const float *user, const float *movie,
 	float *ret_score, struct error *err)
 {
 	const float score = model_pair_score(scorer->directory->model, user, movie);
 	if (!isfinite(score))
-		return error_set(err, STATUS_FAILED_PRECONDITION,
-			"%s: its scores are not numbers: the training diverged, try a lower "
-			"--learning-rate",
-			scorer->directory->path);
+		return scorer_diverged(scorer, err);
 	*ret_score = score;
 	return STATUS_OK;
 }

@@ -14,6 +14,7 @@
 #define MARQUEE_INFERENCE_SCORER_H
 
 #include "inference/model_directory.h"
+#include "inference/search.h"
 
 struct scorer;
 
@@ -47,6 +48,17 @@ MUST_CHECK enum status scorer_person_vector(
 MUST_CHECK enum status scorer_all_movies(
 	struct scorer *scorer, const float **ret_vectors, struct error *err);
 
+/* By what movies are searched: the score with a user's vector times its model_user_factor(), or the
+ * cosine with a vector times its inverse length. */
+enum measure { MEASURE_SCORE, MEASURE_COSINE, MEASURES };
+
+/* The whole catalog's vectors, ready to be searched; made at the first call, borrowed likewise. */
+MUST_CHECK enum status scorer_search_items(struct scorer *scorer, enum measure measure,
+	const struct search_items **ret, struct error *err);
+
+/* 1 / |vector|, of a zero vector as of a very short one. */
+double scorer_inverse_length(const struct scorer *scorer, const float *vector);
+
 /* Whether the unknown row stands in for the user's, the movie's. */
 bool scorer_user_is_unknown(const struct scorer *scorer, uint32_t user);
 bool scorer_movie_is_unknown(const struct scorer *scorer, uint32_t movie);
@@ -54,6 +66,8 @@ bool scorer_movie_is_unknown(const struct scorer *scorer, uint32_t movie);
 /* FAILED_PRECONDITION when the score is not a number, as a diverged training leaves it. */
 MUST_CHECK enum status scorer_score(const struct scorer *scorer, const float *user,
 	const float *movie, float *ret_score, struct error *err);
+/* That error, for who finds it otherwise. */
+enum status scorer_diverged(const struct scorer *scorer, struct error *err);
 
 static inline double stars_of(float score)
 {

@@ -334,13 +334,20 @@ static void movie_vectors(struct model_workspace *base, const float *dense,
 	copy_vectors(vectors, &workspace->movie);
 }
 
+static float inverse_norm(const struct model *base, const float *vector)
+{
+	return cosine_inverse_norm(nn_kernels()->dot(vector, vector, base->vector_dim));
+}
+
 static float pair_score(const struct model *base, const float *user, const float *movie)
 {
-	const struct nn_kernels *kernels = nn_kernels();
-	size_t n = base->vector_dim;
-	float inverse = cosine_inverse_norm(kernels->dot(user, user, n)) *
-			cosine_inverse_norm(kernels->dot(movie, movie, n));
-	return SCORE_SCALE * (kernels->dot(user, movie, n) * inverse);
+	float inverse = inverse_norm(base, user) * inverse_norm(base, movie);
+	return SCORE_SCALE * (nn_kernels()->dot(user, movie, base->vector_dim) * inverse);
+}
+
+static float user_factor(const struct model *base, const float *user)
+{
+	return SCORE_SCALE * inverse_norm(base, user);
 }
 
 const struct model_kind model_kind_fusion = {
@@ -357,4 +364,6 @@ const struct model_kind model_kind_fusion = {
 	.user_vectors = user_vectors,
 	.movie_vectors = movie_vectors,
 	.pair_score = pair_score,
+	.user_factor = user_factor,
+	.movie_factor = inverse_norm,
 };

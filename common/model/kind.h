@@ -62,6 +62,8 @@ struct model_kind {
 	void (*movie_vectors)(struct model_workspace *workspace, const float *dense,
 		const struct model_rows *rows, float *vectors);
 	float (*pair_score)(const struct model *model, const float *user, const float *movie);
+	float (*user_factor)(const struct model *model, const float *user);
+	float (*movie_factor)(const struct model *model, const float *movie);
 };
 
 extern const struct model_kind model_kind_fusion;

@@ -283,3 +283,13 @@ float model_pair_score(const struct model *model, const float *user, const float
 {
 	return model->kind->pair_score(model, user, movie);
 }
+
+float model_user_factor(const struct model *model, const float *user)
+{
+	return model->kind->user_factor(model, user);
+}
+
+float model_movie_factor(const struct model *model, const float *movie)
+{
+	return model->kind->movie_factor(model, movie);
+}

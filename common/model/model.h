@@ -204,5 +204,12 @@ MUST_CHECK enum status model_movie_vectors(struct model_workspace *workspace, co
 
 /* The score of a user's and a movie's vector, the same number that model_score() gives. */
 float model_pair_score(const struct model *model, const float *user, const float *movie);
+/*
+ * What makes inner products scores, so that movies can be searched by them: but for rounding,
+ *
+ *     score = user factor * movie factor * (user . movie)
+ */
+float model_user_factor(const struct model *model, const float *user);
+float model_movie_factor(const struct model *model, const float *movie);
 
 #endif

@@ -103,6 +103,16 @@ static void check_recommend(const struct recommend_options *options, size_t k, b
 	assert_ok(scorer_user_vectors(scorer, &u, 1, user, &err), &err);
 	assert_ok(top_k_init(&top, k, &err), &err);
 	assert_ok(recommend(scorer, user, options, &top, &err), &err);
+	for (size_t i = 0; i < top.count; i++) {
+		/* The score of the two vectors, to the last bit. */
+		float score;
+		const float *movies;
+		assert_ok(scorer_all_movies(scorer, &movies, &err), &err);
+		assert_ok(
+			scorer_score(scorer, user, movies + 7 * top.entries[i].item, &score, &err),
+			&err);
+		ck_assert(top.entries[i].score == score);
+	}
 	for (size_t i = 0; i < k; i++) {
 		double best = -100;
 		uint32_t at = UINT32_MAX;
@@ -228,6 +238,14 @@ START_TEST(a_diverged_model_says_so)
 	assert_ok(scorer_movie_vectors(scorer, &(uint32_t){0}, 1, movie, &err), &err);
 	assert_fails(scorer_score(scorer, user, movie, &score, &err), STATUS_FAILED_PRECONDITION,
 		&err, "the training diverged");
+	struct top_k top;
+	assert_ok(top_k_init(&top, 3, &err), &err);
+	assert_fails(recommend(scorer, user, &(struct recommend_options){.genre = GENRE_ANY}, &top,
+			     &err),
+		STATUS_FAILED_PRECONDITION, &err, "the training diverged");
+	assert_fails(similar(scorer, 1, true, &top, &err), STATUS_FAILED_PRECONDITION, &err,
+		"the training diverged");
+	top_k_fini(&top);
 	close_sample();
 }
 END_TEST

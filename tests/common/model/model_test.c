@@ -417,6 +417,16 @@ START_TEST(vectors_of_each_tower_give_the_scores_of_pairs)
 		ck_assert(
 			scores[e] == model_pair_score(f.model, users + whole.example_user[e] * dim,
 					     movies + whole.example_movie[e] * dim));
+	for (uint32_t e = 0; e < 40; e++) {
+		const float *user = users + whole.example_user[e] * dim,
+			    *movie = movies + whole.example_movie[e] * dim;
+		double product = 0;
+		for (size_t i = 0; i < dim; i++)
+			product += (double)user[i] * (double)movie[i];
+		product *= (double)(model_user_factor(f.model, user) *
+				    model_movie_factor(f.model, movie));
+		ck_assert_double_eq_tol(product, (double)scores[e], 1e-5);
+	}
 	free(users);
 	free(movies);
 	fixture_fini(&f);
