@@ -1,0 +1,133 @@
+/*
+ * A training that runs out of memory at its n-th allocation, for every n: it ends with a message,
+ * leaks nothing (the sanitizers look), and a checkpoint directory never holds half a checkpoint.
+ */
+#include "common/base/file.h"
+#include "common/checkpoint/directory.h"
+#include "tests/support/cluster.h"
+#include "tests/support/failing_memory.h"
+#include "tests/support/scratch.h"
+#include "tests/support/suite.h"
+#include "worker/trainer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE INT64_MAX
+
+static char root[PATH_SIZE], data[PATH_SIZE], checkpoints[PATH_SIZE];
+
+static enum status connect_embedded(
+	void *context, const struct job_tables *job, struct params **ret, struct error *err)
+{
+	(void)context;
+	return params_embedded_new(ret, job->seed, job->tables, job->table_count, err);
+}
+
+/* *ret_refused: whether there was an allocation of that number. */
+static enum status train(bool resume, uint64_t refuse, struct train_result *ret, bool *ret_refused,
+	struct error *err)
+{
+	struct comm comm;
+	struct train_options options = cluster_options(data);
+	comm_local_init(&comm);
+	options.epochs = resume ? 2 : 1;
+	options.batch_size = 64;
+	options.lanes = 2;
+	options.threads = 2;
+	options.checkpoint_dir = checkpoints;
+	options.resume = resume;
+	const struct trainer_setup setup = {.comm = &comm,
+		.clock = clock_real(),
+		.connect = connect_embedded,
+		.progress_descriptor = -1};
+	/* Around this call alone: Check, too, allocates. */
+	failing_memory_arm(refuse);
+	enum status status = trainer_run(&options, &setup, ret, err);
+	*ret_refused = failing_memory_disarm();
+	return status;
+}
+
+static void check_checkpoints(void)
+{
+	struct checkpoint found = {0};
+	struct error err;
+	enum status status = checkpoint_newest_verified(&found, checkpoints, &err);
+	if (status == STATUS_OK)
+		checkpoint_fini(&found);
+	else
+		ck_assert_msg(status == STATUS_NOT_FOUND, "%s", err.message);
+}
+
+/* Makes the checkpoint directory what a run finds: a copy of `kept`, or nothing. */
+static void lay_out(const char *kept)
+{
+	static char command[3 * PATH_SIZE];
+	struct error err;
+	assert_ok(directory_remove(checkpoints, &err), &err);
+	if (!kept)
+		return;
+	snprintf(command, sizeof(command), "cp -r %s %s", kept, checkpoints);
+	ck_assert_int_eq(system(command), 0); /* fixed words. NOLINT(cert-env33-c) */
+}
+
+/* Returns after the first run in which every allocation succeeded. */
+static void refuse_every_allocation(bool resume, const char *kept)
+{
+	struct train_result expected, result;
+	struct error err;
+	uint64_t number = 0;
+	bool refused;
+	lay_out(kept);
+	assert_ok(train(resume, NONE, &expected, &refused, &err), &err);
+	for (refused = true; refused; number++) {
+		lay_out(kept);
+		enum status status = train(resume, number, &result, &refused, &err);
+		/* Some can be done without: what was asked for must then be there whole. */
+		if (status == STATUS_OK)
+			ck_assert_mem_eq(&result.digest, &expected.digest, sizeof(result.digest));
+		else
+			ck_assert_msg(refused && err.status == status && err.message[0],
+				"allocation %llu: %s", (unsigned long long)number, err.message);
+		check_checkpoints();
+	}
+	printf("%llu allocations\n", (unsigned long long)number - 1);
+	ck_assert_uint_gt(number, 100);
+}
+
+START_TEST(a_training_survives_every_refused_allocation)
+{
+	scratch_open(root);
+	scratch_path(data, root, "data");
+	scratch_path(checkpoints, root, "checkpoints");
+	cluster_data(data, 30, 20, 250);
+	refuse_every_allocation(false, NULL);
+	scratch_close(root);
+}
+END_TEST
+
+START_TEST(resuming_survives_every_refused_allocation)
+{
+	struct train_result result;
+	struct error err;
+	char kept[PATH_SIZE];
+	bool refused;
+	scratch_open(root);
+	scratch_path(data, root, "data");
+	scratch_path(checkpoints, root, "kept");
+	memcpy(kept, checkpoints, sizeof(kept));
+	cluster_data(data, 30, 20, 250);
+	assert_ok(train(false, NONE, &result, &refused, &err), &err);
+	scratch_path(checkpoints, root, "checkpoints");
+	refuse_every_allocation(true, kept);
+	scratch_close(root);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const cases[] = {a_training_survives_every_refused_allocation,
+		resuming_survives_every_refused_allocation, NULL};
+	return run_cases("no_memory", cases);
+}
