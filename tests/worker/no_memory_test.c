@@ -4,10 +4,12 @@
  */
 #include "common/base/file.h"
 #include "common/checkpoint/directory.h"
+#include "pserver/service.h"
 #include "tests/support/cluster.h"
 #include "tests/support/failing_memory.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
+#include "worker/params_remote.h"
 #include "worker/trainer.h"
 
 #include <stdio.h>
@@ -25,11 +27,35 @@ static enum status connect_embedded(
 	return params_embedded_new(ret, job->seed, job->tables, job->table_count, err);
 }
 
+/* A server of this process, opened here so that its allocations count; context is where it goes. */
+static enum status connect_own_server(
+	void *context, const struct job_tables *job, struct params **ret, struct error *err)
+{
+	struct ps_server **server = context;
+	const struct ps_server_options own = {.listen_url = "inproc://no-memory"};
+	enum status status = ps_server_open(server, &own, err);
+	if (status != STATUS_OK)
+		return status;
+	const char *url = ps_server_url(*server);
+	const struct params_remote_options options = {
+		.urls = &url,
+		.url_count = 1,
+		.job = "job",
+		.workers = 1,
+		.incarnation = 1,
+		.connect_timeout_s = 5,
+		.deadline_s = 5,
+		.clock = clock_real(),
+	};
+	return params_remote_new(ret, &options, job, err);
+}
+
 /* *ret_refused: whether there was an allocation of that number. */
-static enum status train(bool resume, uint64_t refuse, struct train_result *ret, bool *ret_refused,
-	struct error *err)
+static enum status train(bool remote, bool resume, uint64_t refuse, struct train_result *ret,
+	bool *ret_refused, struct error *err)
 {
 	struct comm comm;
+	struct ps_server *server = NULL;
 	struct train_options options = cluster_options(data);
 	comm_local_init(&comm);
 	options.epochs = resume ? 2 : 1;
@@ -40,11 +66,13 @@ static enum status train(bool resume, uint64_t refuse, struct train_result *ret,
 	options.resume = resume;
 	const struct trainer_setup setup = {.comm = &comm,
 		.clock = clock_real(),
-		.connect = connect_embedded,
+		.connect = remote ? connect_own_server : connect_embedded,
+		.connect_context = &server,
 		.progress_descriptor = -1};
 	/* Around this call alone: Check, too, allocates. */
 	failing_memory_arm(refuse);
 	enum status status = trainer_run(&options, &setup, ret, err);
+	ps_server_close(server);
 	*ret_refused = failing_memory_disarm();
 	return status;
 }
@@ -73,17 +101,17 @@ static void lay_out(const char *kept)
 }
 
 /* Returns after the first run in which every allocation succeeded. */
-static void refuse_every_allocation(bool resume, const char *kept)
+static void refuse_every_allocation(bool remote, bool resume, const char *kept)
 {
 	struct train_result expected, result;
 	struct error err;
 	uint64_t number = 0;
 	bool refused;
 	lay_out(kept);
-	assert_ok(train(resume, NONE, &expected, &refused, &err), &err);
+	assert_ok(train(remote, resume, NONE, &expected, &refused, &err), &err);
 	for (refused = true; refused; number++) {
 		lay_out(kept);
-		enum status status = train(resume, number, &result, &refused, &err);
+		enum status status = train(remote, resume, number, &result, &refused, &err);
 		/* Some can be done without: what was asked for must then be there whole. */
 		if (status == STATUS_OK)
 			ck_assert_mem_eq(&result.digest, &expected.digest, sizeof(result.digest));
@@ -102,7 +130,18 @@ START_TEST(a_training_survives_every_refused_allocation)
 	scratch_path(data, root, "data");
 	scratch_path(checkpoints, root, "checkpoints");
 	cluster_data(data, 30, 20, 250);
-	refuse_every_allocation(false, NULL);
+	refuse_every_allocation(false, false, NULL);
+	scratch_close(root);
+}
+END_TEST
+
+START_TEST(client_and_server_survive_every_refused_allocation)
+{
+	scratch_open(root);
+	scratch_path(data, root, "data");
+	scratch_path(checkpoints, root, "checkpoints");
+	cluster_data(data, 30, 20, 250);
+	refuse_every_allocation(true, false, NULL);
 	scratch_close(root);
 }
 END_TEST
@@ -118,9 +157,9 @@ START_TEST(resuming_survives_every_refused_allocation)
 	scratch_path(checkpoints, root, "kept");
 	memcpy(kept, checkpoints, sizeof(kept));
 	cluster_data(data, 30, 20, 250);
-	assert_ok(train(false, NONE, &result, &refused, &err), &err);
+	assert_ok(train(false, false, NONE, &result, &refused, &err), &err);
 	scratch_path(checkpoints, root, "checkpoints");
-	refuse_every_allocation(true, kept);
+	refuse_every_allocation(false, true, kept);
 	scratch_close(root);
 }
 END_TEST
@@ -128,6 +167,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {a_training_survives_every_refused_allocation,
+		client_and_server_survive_every_refused_allocation,
 		resuming_survives_every_refused_allocation, NULL};
 	return run_cases("no_memory", cases);
 }
