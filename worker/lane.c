@@ -52,10 +52,13 @@ enum status lane_init(struct lane *lane, uint32_t index, const struct lane_optio
 		.catalog = &dataset->catalog,
 		.train = dataset->train[index],
 		.test = dataset->test[index],
-		.epoch = UINT64_MAX,
 	};
-	enum status status = memory_alloc(
-		&lane->order, lane->train.count, sizeof(*lane->order), "lane order", err);
+	const struct shard_options shard = {
+		.seed = options->seed, .lane = index, .shuffle = options->shuffle};
+	const struct shard_options in_order = {.lane = index};
+	shard_init(&lane->train_shard, &dataset->train_set, &lane->train, &shard);
+	shard_init(&lane->test_shard, &dataset->test_set, &lane->test, &in_order);
+	enum status status = STATUS_OK;
 	for (int i = 0; i < 2 && status == STATUS_OK; i++)
 		status = batch_init(&lane->batches[i], model, capacity, err);
 	if (status != STATUS_OK) {
@@ -69,23 +72,9 @@ void lane_fini(struct lane *lane)
 {
 	batch_fini(&lane->batches[0]);
 	batch_fini(&lane->batches[1]);
-	free(lane->order);
+	shard_fini(&lane->train_shard);
+	shard_fini(&lane->test_shard);
 	*lane = (struct lane){0};
-}
-
-static void set_order(struct lane *lane, uint64_t epoch)
-{
-	uint32_t count = (uint32_t)lane->train.count;
-	for (uint32_t i = 0; i < count; i++)
-		lane->order[i] = i;
-	if (lane->options.shuffle) {
-		struct random_sequence sequence;
-		uint64_t stream = random_substream(random_stream("shuffle"), epoch);
-		random_sequence_init(
-			&sequence, lane->options.seed, random_substream(stream, lane->index));
-		random_shuffle(&sequence, lane->order, count);
-	}
-	lane->epoch = epoch;
 }
 
 static enum status add_user(struct lane_batch *batch, const struct catalog *catalog, uint32_t index,
@@ -167,30 +156,43 @@ static uint32_t available(
 	return left < most ? (uint32_t)left : most;
 }
 
+/* Whom the mask of the epoch makes unknown. */
+struct unknown {
+	bool user, movie;
+};
+
+static struct unknown draw_unknown(const struct lane *lane, uint64_t stream, uint64_t position)
+{
+	const double rate = lane->options.unknown_rate;
+	uint32_t words[4];
+	if (rate <= 0)
+		return (struct unknown){false, false};
+	random_block(lane->options.seed, stream, lane->train.first + position, words);
+	return (struct unknown){
+		random_unit_double(words[0]) < rate, random_unit_double(words[1]) < rate};
+}
+
 enum status lane_load_train(struct lane *lane, uint32_t turn, uint64_t epoch, uint64_t begin,
 	uint32_t count, float scale, struct error *err)
 {
 	struct lane_batch *batch = &lane->batches[turn];
-	if (lane->epoch != epoch)
-		set_order(lane, epoch);
-	begin_batch(batch);
+	const struct shard *shard = &lane->train_shard;
 	const uint64_t stream = random_substream(random_stream("unknown"), epoch);
-	const double rate = lane->options.unknown_rate;
-	uint32_t n = available(batch, lane->train.count, begin, count);
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t position = lane->order[begin + i];
-		bool unknown_user = false, unknown_movie = false;
-		if (rate > 0) {
-			uint32_t words[4];
-			random_block(
-				lane->options.seed, stream, lane->train.first + position, words);
-			unknown_user = random_unit_double(words[0]) < rate;
-			unknown_movie = random_unit_double(words[1]) < rate;
+	begin_batch(batch);
+	uint32_t left = available(batch, lane->train.count, begin, count);
+	while (left > 0) {
+		struct shard_run run;
+		enum status status = shard_read(&lane->train_shard, epoch, begin, left, &run, err);
+		for (uint32_t i = 0; status == STATUS_OK && i < run.count; i++) {
+			struct unknown unknown =
+				draw_unknown(lane, stream, shard_position(shard, run.order[i]));
+			status = add_example(batch, lane->catalog, &run.loaded[run.order[i]],
+				unknown.user, unknown.movie, err);
 		}
-		enum status status = add_example(batch, lane->catalog,
-			&lane->train.examples[position], unknown_user, unknown_movie, err);
 		if (status != STATUS_OK)
 			return status;
+		begin += run.count;
+		left -= run.count;
 	}
 	return finish_batch(batch, scale, err);
 }
@@ -200,12 +202,17 @@ enum status lane_load_test(
 {
 	struct lane_batch *batch = &lane->batches[turn];
 	begin_batch(batch);
-	uint32_t n = available(batch, lane->test.count, begin, count);
-	for (uint32_t i = 0; i < n; i++) {
-		enum status status = add_example(
-			batch, lane->catalog, &lane->test.examples[begin + i], false, false, err);
+	uint32_t left = available(batch, lane->test.count, begin, count);
+	while (left > 0) {
+		struct shard_run run;
+		enum status status = shard_read(&lane->test_shard, 0, begin, left, &run, err);
+		for (uint32_t i = 0; status == STATUS_OK && i < run.count; i++)
+			status = add_example(
+				batch, lane->catalog, &run.loaded[run.order[i]], false, false, err);
 		if (status != STATUS_OK)
 			return status;
+		begin += run.count;
+		left -= run.count;
 	}
 	return finish_batch(batch, 0.0f, err);
 }

@@ -15,6 +15,7 @@
 #include "common/base/status.h"
 #include "common/data/dataset.h"
 #include "common/model/model.h"
+#include "worker/shard.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,14 +46,11 @@ struct lane {
 	struct lane_shard train;
 	struct lane_shard test;
 
-	/* the order of the epoch */
-	uint32_t *order; /* [train.count] */
-	uint64_t epoch;	 /* of `order`; UINT64_MAX: none yet */
-
+	struct shard train_shard, test_shard;
 	struct lane_batch batches[2]; /* take turns: one is trained while the next is loaded */
 };
 
-/* `capacity`: the most examples one batch may have. Copies the options, borrows the catalog. */
+/* `capacity`: the most examples one batch may have. Copies the options, borrows the dataset. */
 MUST_CHECK enum status lane_init(struct lane *lane, uint32_t index,
 	const struct lane_options *options, const struct dataset *dataset,
 	const struct model *model, uint32_t capacity, struct error *err);

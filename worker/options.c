@@ -72,6 +72,12 @@ static void add_run_flags(struct train_flags *flags, struct train_options *o)
 	add_flag(flags,
 		(struct flag){"data", FLAG_STRING, &o->data, "DIR",
 			"MovieLens data, in ml-1m's or ml-100k's layout", 0, 0, NULL, NULL, true});
+	add_flag(flags, (struct flag){"cache-dir", FLAG_STRING, &o->cache_dir, "DIR",
+				"keep the parsed ratings here (default: beside the ratings)", 0, 0,
+				NULL, NULL, false});
+	add_flag(flags,
+		(struct flag){"no-cache", FLAG_BOOL, &o->no_cache, NULL,
+			"parse the ratings afresh and keep nothing", 0, 0, NULL, NULL, false});
 	add_flag(flags, (struct flag){"epochs", FLAG_U64, &o->epochs, "N",
 				"passes over the training ratings (default 20)", 0, 1000000, NULL,
 				NULL, false});
@@ -194,6 +200,9 @@ static enum status check(const struct train_options *options, struct error *err)
 			options->resume	   ? "--resume"
 			: options->restart ? "--restart"
 					   : "--checkpoint-every");
+	if (options->cache_dir && options->no_cache)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"--cache-dir and --no-cache exclude each other");
 	if (options->resume && options->restart)
 		return error_set(
 			err, STATUS_INVALID_ARGUMENT, "--resume and --restart exclude each other");

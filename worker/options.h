@@ -42,7 +42,9 @@ struct train_options {
 	struct optimizer_config optimizer;
 
 	/* How far, and where to. */
-	const char *data; /* directory */
+	const char *data;      /* directory */
+	const char *cache_dir; /* for the binary form of the ratings; NULL: beside them */
+	bool no_cache;
 	uint64_t epochs;
 	uint64_t max_steps;	    /* UINT64_MAX: as many as the epochs have */
 	double target_rmse;	    /* stop once the held-out RMSE is at most this; 0: never */

@@ -10,6 +10,8 @@
 
 /* How long the run before this one may take to end and let go of its checkpoints. */
 #define CHECKPOINT_LOCK_WAIT_S 5.0
+/* Parsing may take another process that much longer than a server takes to answer. */
+#define CACHE_WAIT_FACTOR 10
 
 enum status trainer_open_outputs(struct trainer *trainer, struct error *err)
 {
@@ -52,8 +54,11 @@ static enum status open_data(struct trainer *trainer, struct error *err)
 		.holdout = options->holdout,
 		.seed = options->seed,
 		.lanes = (uint32_t)options->lanes,
-		.own = trainer->block,
 		.skip_bad_lines = options->skip_bad_lines,
+		.cache = {.off = options->no_cache,
+			.directory = options->cache_dir,
+			.threads = (uint32_t)options->threads,
+			.wait_s = options->deadline_s * CACHE_WAIT_FACTOR},
 	};
 	enum status status = dataset_open(&trainer->dataset, &wanted, err);
 	if (status != STATUS_OK)
@@ -164,6 +169,25 @@ static enum status open_tables(struct trainer *trainer, struct error *err)
 		trainer->setup->connect_context, &job, &trainer->params, err);
 }
 
+/* What any worker noted of a cache is what worker 0 tells. */
+static enum status gather_notes(struct trainer *trainer, struct error *err)
+{
+	struct dataset *dataset = &trainer->dataset;
+	const size_t size = sizeof(dataset->notes[0]);
+	char(*all)[ERROR_MESSAGE_SIZE];
+	enum status status = memory_alloc(&all, trainer->comm->workers, size, "notes", err);
+	if (status != STATUS_OK)
+		return status;
+	for (int file = 0; file < DATASET_FILES && status == STATUS_OK; file++) {
+		status = comm_all_gather(trainer->comm, dataset->notes[file], size, all, err);
+		for (uint32_t w = trainer->comm->workers; w-- > 0 && status == STATUS_OK;)
+			if (all[w][0])
+				memcpy(dataset->notes[file], all[w], size);
+	}
+	free(all);
+	return status;
+}
+
 /* Examples of the job's first `steps` steps. */
 static uint64_t examples_of(const struct trainer *trainer, uint64_t steps)
 {
@@ -214,6 +238,8 @@ enum status trainer_open(struct trainer *trainer, const struct resume *resume, s
 			(uint64_t)json_integer_value(json_object_get(resume->manifest, "step"));
 	/* Nobody opens tables for a worker that could not read its data. */
 	status = comm_agree_all(trainer->comm, status, err);
+	if (status == STATUS_OK)
+		status = comm_agree_all(trainer->comm, gather_notes(trainer, err), err);
 	if (status == STATUS_OK)
 		status = comm_agree_all(trainer->comm, open_tables(trainer, err), err);
 	if (status == STATUS_OK && resume->manifest)

@@ -12,6 +12,9 @@ static void announce(const struct trainer *trainer)
 	const struct dataset *dataset = &trainer->dataset;
 	if (!out)
 		return;
+	for (int i = 0; i < DATASET_FILES; i++)
+		if (dataset->notes[i][0])
+			fprintf(out, "%s\n", dataset->notes[i]);
 	if (dataset->report.skipped_lines)
 		fprintf(out, "skipped %" PRIu64 " malformed lines, the first: %s\n",
 			dataset->report.skipped_lines, dataset->report.first_bad_line);

@@ -185,6 +185,26 @@ enum status file_write_at(int descriptor, const void *bytes, size_t size, uint64
 	return STATUS_OK;
 }
 
+enum status file_read_at(int descriptor, void *bytes, size_t size, uint64_t offset,
+	const char *path, size_t *ret_size, struct error *err)
+{
+	size_t done = 0;
+	while (done < size) {
+		ssize_t got = pread(
+			descriptor, (char *)bytes + done, size - done, (off_t)(offset + done));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set_errno(err, errno, "%s: read at byte %llu", path,
+				(unsigned long long)(offset + done));
+		if (got == 0)
+			break;
+		done += (size_t)got;
+	}
+	*ret_size = done;
+	return STATUS_OK;
+}
+
 static enum status sync_parent(const char *path, struct error *err)
 {
 	char parent[PATH_SIZE];

@@ -45,6 +45,10 @@ MUST_CHECK enum status file_write_atomic(
 MUST_CHECK enum status file_write_at(int descriptor, const void *bytes, size_t size,
 	uint64_t offset, const char *path, struct error *err);
 
+/* Reads up to `size` bytes at the offset, fewer only where the file ends, across EINTR. */
+MUST_CHECK enum status file_read_at(int descriptor, void *bytes, size_t size, uint64_t offset,
+	const char *path, size_t *ret_size, struct error *err);
+
 /* A read-only map of a whole file. An empty file maps to size 0 and a non-NULL pointer. */
 struct file_map {
 	const unsigned char *bytes;

@@ -1,9 +1,3 @@
-/*
- * Design notes. No process keeps more than its own lanes' examples, yet where a lane begins is only
- * known when the whole file was read. So a ratings file is read twice: a survey counts the examples
- * of either set and leaves a mark every megabyte; the collection starts at the mark before the
- * first example wanted and stops behind the last.
- */
 #include "common/data/dataset.h"
 
 #include "common/base/memory.h"
@@ -11,182 +5,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARK_DISTANCE_BYTES ((size_t)1 << 20)
-
-/* The two sets of examples, as indexes of arrays. */
-enum { TRAIN, TEST, SETS };
-
-/* How one file's ratings fall into the sets. */
-struct source {
-	const char *path;
-	enum { ALL_TRAIN, ALL_TEST, BY_HASH } rule;
-	uint64_t seed;
-	double holdout;
-};
-
-/* A place between two lines, and how many examples of each set stand before it. */
-struct mark {
-	const unsigned char *place;
-	uint64_t before[SETS];
-};
-
-struct survey {
-	uint64_t counts[SETS];
-	struct mark *marks; /* ascending, the first at the start of the file */
-	size_t mark_count, mark_capacity;
-};
-
-/* Examples [first, first + count) of a set, of which `filled` have been found. */
-struct block {
-	uint64_t first, count, filled;
-	struct rating *examples;
-};
-
-static int set_of(
-	const struct source *source, const struct catalog *catalog, const struct rating *rating)
+/* Counts a file's examples while it is checked. */
+static enum status begin_counting(void *context, const struct ratings_file *file, struct error *err)
 {
-	if (source->rule == ALL_TRAIN)
-		return TRAIN;
-	if (source->rule == ALL_TEST)
-		return TEST;
-	return split_is_held_out(source->seed, catalog->user_ids[rating->user],
-		       catalog->movie_ids[rating->movie], source->holdout)
-		       ? TEST
-		       : TRAIN;
+	struct dataset *dataset = context;
+	struct example_set *set = file == &dataset->files[DATASET_TEST_RATINGS]
+					  ? &dataset->test_set
+					  : &dataset->train_set;
+	return example_set_begin(set, file, &dataset->catalog, err);
 }
 
-static enum status take_survey(struct survey *survey, const struct source *source,
-	struct ratings_reader *reader, struct error *err)
+static void count_train(void *context, uint64_t block, const struct rating *ratings, size_t count)
 {
-	const unsigned char *next_mark = reader->lines.cursor;
-	for (;;) {
-		if (reader->lines.cursor >= next_mark) {
-			enum status status = memory_grow(&survey->marks, &survey->mark_capacity,
-				survey->mark_count + 1, sizeof(*survey->marks), "survey", err);
-			if (status != STATUS_OK)
-				return status;
-			struct mark *mark = &survey->marks[survey->mark_count++];
-			mark->place = reader->lines.cursor;
-			memcpy(mark->before, survey->counts, sizeof(mark->before));
-			size_t left = (size_t)(reader->lines.end - reader->lines.cursor);
-			next_mark = reader->lines.cursor +
-				    (left < MARK_DISTANCE_BYTES ? left : MARK_DISTANCE_BYTES);
-		}
-		struct rating rating;
-		bool done;
-		enum status status = ratings_reader_next(reader, &rating, &done, err);
-		if (status != STATUS_OK || done)
-			return status;
-		survey->counts[set_of(source, reader->catalog, &rating)]++;
-	}
+	struct dataset *dataset = context;
+	example_set_count(&dataset->train_set, block, ratings, count);
 }
 
-/* The last mark that no wanted example stands before. */
-static const struct mark *first_mark(const struct survey *survey, const struct block blocks[SETS])
+static void count_test(void *context, uint64_t block, const struct rating *ratings, size_t count)
 {
-	size_t chosen = survey->mark_count - 1;
-	for (int set = 0; set < SETS; set++) {
-		if (blocks[set].count == 0)
-			continue;
-		while (chosen > 0 && survey->marks[chosen].before[set] > blocks[set].first)
-			chosen--;
-	}
-	return &survey->marks[chosen];
+	struct dataset *dataset = context;
+	example_set_count(&dataset->test_set, block, ratings, count);
 }
 
-static enum status collect(const struct survey *survey, const struct source *source,
-	struct ratings_reader *reader, struct block blocks[SETS], struct error *err)
+static enum status read_file(struct dataset *dataset, int file, const char *path,
+	ratings_visitor *visit, const struct dataset_options *options, struct error *err)
 {
-	const struct mark *mark = first_mark(survey, blocks);
-	uint64_t position[SETS];
-	memcpy(position, mark->before, sizeof(position));
-	reader->lines.cursor = mark->place;
-	while (blocks[TRAIN].filled < blocks[TRAIN].count ||
-		blocks[TEST].filled < blocks[TEST].count) {
-		struct rating rating;
-		bool done;
-		enum status status = ratings_reader_next(reader, &rating, &done, err);
-		if (status != STATUS_OK)
-			return status;
-		if (done)
-			return error_set(
-				err, STATUS_ABORTED, "%s: changed while it was read", source->path);
-		int set = set_of(source, reader->catalog, &rating);
-		struct block *block = &blocks[set];
-		uint64_t at = position[set]++;
-		if (at >= block->first && block->filled < block->count)
-			block->examples[block->filled++] = rating;
-	}
-	return STATUS_OK;
+	const struct data_options lines = {.skip_bad_lines = options->skip_bad_lines};
+	const struct ratings_cache cache = {
+		.path = path,
+		.catalog = &dataset->catalog,
+		.lines = &lines,
+		.options = &options->cache,
+		.begin = begin_counting,
+		.visit = visit,
+		.context = dataset,
+	};
+	return ratings_cache_open(
+		&dataset->files[file], &cache, &dataset->report, dataset->notes[file], err);
 }
 
-/* Cuts n examples over the lanes; *ret_block is what the own lanes cover. */
-static enum status cut_lanes(struct lane_shard shards[LANES_MAX], uint64_t n,
-	const struct dataset_options *options, struct block *ret_block, struct error *err)
+static void cut_lanes(struct lane_shard shards[LANES_MAX], uint64_t n, uint64_t lanes)
 {
-	const uint64_t lanes = options->lanes;
 	/* l*n/L without overflow: l*(n/L) + l*(n%L)/L. */
 	for (uint64_t l = 0; l < lanes; l++) {
 		uint64_t first = l * (n / lanes) + l * (n % lanes) / lanes;
 		uint64_t end = (l + 1) * (n / lanes) + (l + 1) * (n % lanes) / lanes;
-		if (end - first > UINT32_MAX)
-			return error_set(err, STATUS_RESOURCE_EXHAUSTED,
-				"%llu examples are too many for %u lanes: use more lanes",
-				(unsigned long long)n, options->lanes);
 		shards[l] = (struct lane_shard){.first = first, .count = end - first};
 	}
-	struct block block = {0};
-	if (options->own.count > 0) {
-		const struct lane_shard *last =
-			&shards[options->own.first + options->own.count - 1];
-		block.first = shards[options->own.first].first;
-		block.count = last->first + last->count - block.first;
-	}
-	*ret_block = block;
-	return memory_alloc(&ret_block->examples, (size_t)block.count, sizeof(*block.examples),
-		"examples", err);
-}
-
-static void point_lanes(
-	struct lane_shard shards[LANES_MAX], struct lane_span own, const struct rating *examples)
-{
-	for (uint32_t l = own.first; l < own.first + own.count; l++)
-		shards[l].examples = examples + (shards[l].first - shards[own.first].first);
-}
-
-/* Reads one file and keeps the own lanes' examples of the sets that it feeds. */
-static enum status read_source(struct dataset *dataset, const struct source *source,
-	const struct dataset_options *options, struct error *err)
-{
-	const struct data_options lines = {.skip_bad_lines = options->skip_bad_lines};
-	struct ratings_reader reader;
-	struct survey survey = {0};
-	struct block blocks[SETS] = {0};
-	enum status status = ratings_reader_open(
-		&reader, &dataset->catalog, source->path, &lines, &dataset->report, err);
-	if (status != STATUS_OK)
-		return status;
-	status = take_survey(&survey, source, &reader, err);
-	if (status == STATUS_OK && survey.counts[TRAIN] + survey.counts[TEST] == 0)
-		status = error_set(err, STATUS_FAILED_PRECONDITION, "%s: no ratings", source->path);
-	if (status == STATUS_OK && source->rule != ALL_TEST) {
-		dataset->train_count = survey.counts[TRAIN];
-		status = cut_lanes(
-			dataset->train, dataset->train_count, options, &blocks[TRAIN], err);
-		dataset->train_block = blocks[TRAIN].examples;
-	}
-	if (status == STATUS_OK && source->rule != ALL_TRAIN) {
-		dataset->test_count = survey.counts[TEST];
-		status = cut_lanes(dataset->test, dataset->test_count, options, &blocks[TEST], err);
-		dataset->test_block = blocks[TEST].examples;
-	}
-	/* The survey has counted the bad lines already. */
-	reader.report = NULL;
-	if (status == STATUS_OK)
-		status = collect(&survey, source, &reader, blocks, err);
-	free(survey.marks);
-	ratings_reader_close(&reader);
-	return status;
 }
 
 static enum status check_options(const struct dataset_options *options, struct error *err)
@@ -197,30 +62,37 @@ static enum status check_options(const struct dataset_options *options, struct e
 	if (options->lanes < 1 || options->lanes > LANES_MAX)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "%u lanes: expected 1 to %u",
 			options->lanes, LANES_MAX);
-	if (options->own.first > options->lanes ||
-		options->own.count > options->lanes - options->own.first)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"lanes %u to %u are not among the %u lanes", options->own.first,
-			options->own.first + options->own.count, options->lanes);
 	return STATUS_OK;
 }
 
 static enum status read_ratings(
 	struct dataset *dataset, const struct dataset_options *options, struct error *err)
 {
-	struct source source = {.path = dataset->ratings_path,
-		.rule = !options->test_ratings && options->holdout > 0.0 ? BY_HASH : ALL_TRAIN,
-		.seed = options->seed,
-		.holdout = options->holdout};
-	enum status status = read_source(dataset, &source, options, err);
+	const bool by_hash = !options->test_ratings && options->holdout > 0.0;
+	const struct split split = split_make(options->seed, options->holdout);
+	dataset->train_set.split = split;
+	dataset->train_set.rule = by_hash ? EXAMPLES_NOT_HELD_OUT : EXAMPLES_ALL;
+	enum status status = read_file(
+		dataset, DATASET_RATINGS, dataset->ratings_path, count_train, options, err);
+	if (status != STATUS_OK)
+		return status;
+	example_set_end(&dataset->train_set);
+	if (by_hash)
+		status = example_set_complement(&dataset->test_set, &dataset->train_set, err);
+	dataset->train_count = example_set_size(&dataset->train_set);
 	if (status == STATUS_OK && dataset->train_count == 0)
 		status = error_set(err, STATUS_FAILED_PRECONDITION,
 			"%s: all %llu ratings are held out: lower the holdout",
-			dataset->ratings_path, (unsigned long long)dataset->test_count);
-	if (status != STATUS_OK || !options->test_ratings)
-		return status;
-	source = (struct source){.path = options->test_ratings, .rule = ALL_TEST};
-	return read_source(dataset, &source, options, err);
+			dataset->ratings_path,
+			(unsigned long long)dataset->files[DATASET_RATINGS].count);
+	if (status == STATUS_OK && options->test_ratings) {
+		status = read_file(dataset, DATASET_TEST_RATINGS, options->test_ratings, count_test,
+			options, err);
+		if (status == STATUS_OK)
+			example_set_end(&dataset->test_set);
+	}
+	dataset->test_count = example_set_size(&dataset->test_set);
+	return status;
 }
 
 enum status dataset_open(
@@ -232,7 +104,10 @@ enum status dataset_open(
 	enum status status = check_options(options, err);
 	if (status != STATUS_OK)
 		return status;
-	status = catalog_load(&made.catalog, options->directory, &lines, &made.report, err);
+	status = memory_zalloc(
+		&made.files, DATASET_FILES, sizeof(*made.files), "ratings files", err);
+	if (status == STATUS_OK)
+		status = catalog_load(&made.catalog, options->directory, &lines, &made.report, err);
 	if (status == STATUS_OK)
 		status = path_join(
 			path, options->directory, layout_ratings_file(made.catalog.layout), err);
@@ -244,17 +119,20 @@ enum status dataset_open(
 		dataset_fini(&made);
 		return status;
 	}
-	point_lanes(made.train, options->own, made.train_block);
-	point_lanes(made.test, options->own, made.test_block);
+	cut_lanes(made.train, made.train_count, options->lanes);
+	cut_lanes(made.test, made.test_count, options->lanes);
 	*ret = made;
 	return STATUS_OK;
 }
 
 void dataset_fini(struct dataset *dataset)
 {
+	example_set_fini(&dataset->train_set);
+	example_set_fini(&dataset->test_set);
+	for (int i = 0; dataset->files && i < DATASET_FILES; i++)
+		ratings_file_close(&dataset->files[i]);
+	free(dataset->files);
 	catalog_fini(&dataset->catalog);
 	free(dataset->ratings_path);
-	free(dataset->train_block);
-	free(dataset->test_block);
 	*dataset = (struct dataset){0};
 }

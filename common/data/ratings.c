@@ -130,28 +130,43 @@ static void explain(const struct ratings_reader *reader, struct text line, struc
 			(unsigned long long)columns.movie, layout_movies_file(layout));
 }
 
+enum status ratings_reader_reject(const struct ratings_reader *reader, struct text line,
+	const char *reason, struct error *err)
+{
+	struct error found;
+	if (!reason) {
+		explain(reader, line, &found);
+		reason = found.message;
+	}
+	const struct layout *layout = reader->tabs ? &layout_ml_100k : &layout_ml_1m;
+	return line_reader_reject(&reader->lines, line, reason, layout->ratings_expected,
+		reader->options, reader->report, err);
+}
+
+bool ratings_parse_line(
+	const struct catalog *catalog, struct text line, bool tabs, struct rating *ret)
+{
+	struct columns columns;
+	if (!parse_columns(line, tabs, &columns) || !stars_fit(columns.stars))
+		return false;
+	uint32_t user = catalog_find_user(catalog, columns.user);
+	uint32_t movie = catalog_find_movie(catalog, columns.movie);
+	if (user == UINT32_MAX || movie == UINT32_MAX)
+		return false;
+	*ret = (struct rating){.user = user, .movie = movie, .stars = (float)columns.stars};
+	return true;
+}
+
 enum status ratings_reader_next(
 	struct ratings_reader *reader, struct rating *ret, bool *ret_done, struct error *err)
 {
 	struct text line;
 	while (line_reader_next(&reader->lines, &line)) {
-		struct columns columns;
-		if (parse_columns(line, reader->tabs, &columns) && stars_fit(columns.stars)) {
-			uint32_t user = catalog_find_user(reader->catalog, columns.user);
-			uint32_t movie = catalog_find_movie(reader->catalog, columns.movie);
-			if (user != UINT32_MAX && movie != UINT32_MAX) {
-				*ret = (struct rating){.user = user,
-					.movie = movie,
-					.stars = (float)columns.stars};
-				*ret_done = false;
-				return STATUS_OK;
-			}
+		if (ratings_parse_line(reader->catalog, line, reader->tabs, ret)) {
+			*ret_done = false;
+			return STATUS_OK;
 		}
-		struct error reason;
-		explain(reader, line, &reason);
-		const struct layout *layout = reader->tabs ? &layout_ml_100k : &layout_ml_1m;
-		enum status status = line_reader_reject(&reader->lines, line, reason.message,
-			layout->ratings_expected, reader->options, reader->report, err);
+		enum status status = ratings_reader_reject(reader, line, NULL, err);
 		if (status != STATUS_OK)
 			return status;
 	}
@@ -159,10 +174,13 @@ enum status ratings_reader_next(
 	return STATUS_OK;
 }
 
-/* The separator is the one that the first line with any has; the catalog's when none has. */
-static bool has_tabs(const struct catalog *catalog, struct line_reader lines)
+bool ratings_has_tabs(const struct catalog *catalog, struct text beginning)
 {
+	struct line_reader lines;
 	struct text line;
+	if (beginning.size > RATINGS_LAYOUT_BYTES)
+		beginning.size = RATINGS_LAYOUT_BYTES;
+	line_reader_init(&lines, "", beginning);
 	while (line_reader_next(&lines, &line)) {
 		struct text field;
 		struct text rest = line;
@@ -184,7 +202,8 @@ enum status ratings_reader_open(struct ratings_reader *ret, const struct catalog
 		return status;
 	line_reader_init(&reader.lines, path,
 		(struct text){.bytes = reader.map.bytes, .size = reader.map.size});
-	reader.tabs = has_tabs(catalog, reader.lines);
+	reader.tabs = ratings_has_tabs(
+		catalog, (struct text){.bytes = reader.map.bytes, .size = reader.map.size});
 	*ret = reader;
 	return STATUS_OK;
 }

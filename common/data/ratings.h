@@ -48,6 +48,20 @@ MUST_CHECK enum status ratings_load(struct ratings *ret, const struct catalog *c
 	struct error *err);
 void ratings_fini(struct ratings *ratings);
 
+/*
+ * One line on its own: false when it is bad, or names a user or movie that the catalog does not
+ * know. `tabs`: the separator is a tab, else "::".
+ */
+bool ratings_parse_line(
+	const struct catalog *catalog, struct text line, bool tabs, struct rating *ret);
+
+/*
+ * The separator of a file that begins like this: the one that the first line with any has; the
+ * catalog's when none has. Looks at RATINGS_LAYOUT_BYTES at most.
+ */
+#define RATINGS_LAYOUT_BYTES ((size_t)1 << 20)
+bool ratings_has_tabs(const struct catalog *catalog, struct text beginning);
+
 /* The streaming form: a cursor over a mapped file. */
 struct ratings_reader {
 	const struct catalog *catalog;	    /* borrowed */
@@ -67,5 +81,12 @@ void ratings_reader_close(struct ratings_reader *reader);
 /* The next good line; *ret_done instead when there are no more. */
 MUST_CHECK enum status ratings_reader_next(
 	struct ratings_reader *reader, struct rating *ret, bool *ret_done, struct error *err);
+
+/*
+ * A line that was read last and is bad, as line_reader_reject(). reason NULL: what is wrong with it
+ * is looked for.
+ */
+MUST_CHECK enum status ratings_reader_reject(const struct ratings_reader *reader, struct text line,
+	const char *reason, struct error *err);
 
 #endif

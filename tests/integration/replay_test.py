@@ -17,7 +17,7 @@ class Replay(ProgramTest):
         models = {}
         for steps in (0, 20):
             checkpoints, models[steps] = self.path(f"checkpoints-{steps}"), self.path(f"model-{steps}")
-            marquee("train", "--data", data, "--test-ratings", held_out, "--shuffle", "none", "--unknown-rate", 0,
+            marquee("train", "--data", data, "--test-ratings", held_out, "--shuffle", "none", "--unknown-rate", 0, "--no-cache",
                     "--max-steps", steps, "--checkpoint-dir", checkpoints).digest()
             exported = marquee("export", "--checkpoint", checkpoints, "--out", models[steps])
             self.assertEqual(exported.code, 0, exported.err)

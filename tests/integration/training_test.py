@@ -21,6 +21,26 @@ class SameBits(ProgramTest):
     def test_threads(self):
         self.same(marquee("train", "--data", self.data, *EPOCH, "--threads", 2))
 
+    def test_cache(self):
+        cache = ("--cache-dir", self.path("cache"))
+        self.same(marquee("train", "--data", self.data, *EPOCH, "--no-cache"))
+        first = mpirun(4, "--data", self.data, *EPOCH, *cache)
+        self.same(first)
+        self.assertEqual(first.out.count("wrote the cache"), 1)
+        name, = os.listdir(self.path("cache"))
+        second = marquee("train", "--data", self.data, *EPOCH, *cache)
+        self.same(second)
+        self.assertNotIn("cache", second.out)
+        with open(os.path.join(self.path("cache"), name), "r+b") as file:
+            file.seek(5000)
+            file.write(b"damage")
+        third = mpirun(2, "--data", self.data, *EPOCH, *cache)
+        self.same(third)
+        self.assertRegex(third.out, "made the cache .* anew: .*block 0 is damaged")
+        both = marquee("train", "--data", self.data, *cache, "--no-cache")
+        self.assertEqual(both.code, 2)
+        self.assertIn("exclude each other", both.err)
+
     def test_mpirun_hosting_its_own_shards(self):
         for workers in (1, 2, 3, 4, 8):
             with self.subTest(workers=workers):

@@ -67,3 +67,20 @@ void fixture_grid(char directory[PATH_SIZE], uint32_t users, uint32_t movies)
 		fprintf(file, "%u::Reel %u (1950)::Drama\n", i, i);
 	ck_assert_int_eq(fclose(file), 0);
 }
+
+struct rating *fixture_examples(const struct example_set *set, uint64_t first, uint64_t count)
+{
+	struct error err;
+	struct rating *examples = malloc((count + 1) * sizeof(*examples));
+	struct rating *scratch = malloc(RATINGS_BLOCK * sizeof(*scratch));
+	ck_assert_ptr_nonnull(examples);
+	ck_assert_ptr_nonnull(scratch);
+	assert_ok(example_set_read(set, first, count, examples, scratch, &err), &err);
+	free(scratch);
+	return examples;
+}
+
+struct rating *fixture_all(const struct example_set *set)
+{
+	return fixture_examples(set, 0, example_set_size(set));
+}

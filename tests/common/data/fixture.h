@@ -3,6 +3,7 @@
 #define MARQUEE_TESTS_DATA_FIXTURE_H
 
 #include "common/base/file.h"
+#include "common/data/example_set.h"
 
 #include <stdint.h>
 
@@ -21,5 +22,9 @@ void fixture_ml_100k(char directory[PATH_SIZE]);
 void fixture_grid(char directory[PATH_SIZE], uint32_t users, uint32_t movies);
 /* Replaces one file's text. */
 void fixture_put(const char *directory, const char *name, const char *text);
+
+/* Owned: the examples [first, first + count) of the set, or all of them. */
+struct rating *fixture_examples(const struct example_set *set, uint64_t first, uint64_t count);
+struct rating *fixture_all(const struct example_set *set);
 
 #endif

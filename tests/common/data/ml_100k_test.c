@@ -36,7 +36,7 @@ START_TEST(the_published_splits_are_read_as_test_ratings)
 		struct dataset_options options = {.directory = directory,
 			.test_ratings = scratch_path(path, directory, splits[i].name),
 			.lanes = 3,
-			.own = {.first = 0, .count = 3}};
+			.cache = {.off = true}};
 		if (!file_exists(path))
 			continue;
 		assert_ok(dataset_open(&dataset, &options, &err), &err);

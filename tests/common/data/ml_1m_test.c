@@ -42,7 +42,7 @@ START_TEST(the_ratings_have_the_published_number_and_a_tenth_is_held_out)
 		.holdout = HOLDOUT_DEFAULT,
 		.seed = 1,
 		.lanes = 8,
-		.own = {.first = 0, .count = 8}};
+		.cache = {.off = true}};
 	assert_ok(dataset_open(&dataset, &options, &err), &err);
 	ck_assert_uint_eq(dataset.train_count + dataset.test_count, 1000209);
 	ck_assert_double_eq_tol((double)dataset.test_count / 1000209.0, 0.1, 0.0015);

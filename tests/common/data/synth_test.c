@@ -32,7 +32,7 @@ static void open_all(const char *directory, struct dataset *ret)
 {
 	struct error err;
 	struct dataset_options options = {
-		.directory = directory, .lanes = 1, .own = {.first = 0, .count = 1}};
+		.directory = directory, .lanes = 1, .cache = {.off = true}};
 	assert_ok(dataset_open(ret, &options, &err), &err);
 }
 
@@ -104,8 +104,9 @@ START_TEST(no_pair_comes_twice_and_no_user_rates_more_than_half_of_the_movies)
 	open_all(directory, &dataset);
 	uint8_t *seen = calloc(500 * 300, 1);
 	uint32_t by_user[500] = {0}, by_movie[300] = {0}, least = UINT32_MAX, most = 0;
+	struct rating *train = fixture_all(&dataset.train_set);
 	for (uint64_t i = 0; i < dataset.train_count; i++) {
-		const struct rating *rating = &dataset.train_block[i];
+		const struct rating *rating = &train[i];
 		ck_assert_uint_eq(seen[rating->user * 300 + rating->movie]++, 0);
 		by_user[rating->user]++;
 		by_movie[rating->movie]++;
@@ -118,6 +119,7 @@ START_TEST(no_pair_comes_twice_and_no_user_rates_more_than_half_of_the_movies)
 	}
 	ck_assert_msg(most > 10 * least, "no long tail: %u to %u", least, most);
 	free(seen);
+	free(train);
 	dataset_fini(&dataset);
 	scratch_close(directory);
 }
@@ -155,6 +157,7 @@ END_TEST
 static double fitted_bias_rmse(const struct dataset *dataset, double mean)
 {
 	const struct catalog *catalog = &dataset->catalog;
+	struct rating *train = fixture_all(&dataset->train_set);
 	double *user = calloc(catalog->user_count, sizeof(*user));
 	double *movie = calloc(catalog->movie_count, sizeof(*movie));
 	double *sums = calloc(catalog->user_count + catalog->movie_count, 2 * sizeof(*sums));
@@ -163,7 +166,7 @@ static double fitted_bias_rmse(const struct dataset *dataset, double mean)
 			uint32_t count = side ? catalog->movie_count : catalog->user_count;
 			memset(sums, 0, count * 2 * sizeof(*sums));
 			for (uint64_t i = 0; i < dataset->train_count; i++) {
-				const struct rating *rating = &dataset->train_block[i];
+				const struct rating *rating = &train[i];
 				uint32_t at = side ? rating->movie : rating->user;
 				double other = side ? user[rating->user] : movie[rating->movie];
 				sums[2 * at] += (double)rating->stars - mean - other;
@@ -174,11 +177,12 @@ static double fitted_bias_rmse(const struct dataset *dataset, double mean)
 		}
 	double squares = 0.0;
 	for (uint64_t i = 0; i < dataset->train_count; i++) {
-		const struct rating *rating = &dataset->train_block[i];
+		const struct rating *rating = &train[i];
 		double rest =
 			(double)rating->stars - mean - user[rating->user] - movie[rating->movie];
 		squares += rest * rest;
 	}
+	free(train);
 	free(user);
 	free(movie);
 	free(sums);
@@ -198,12 +202,14 @@ START_TEST(the_truth_beats_biases_and_biases_beat_the_mean)
 	open_all(directory, &dataset);
 	double sum = 0.0, squares = 0.0;
 	uint32_t stars[6] = {0};
+	struct rating *train = fixture_all(&dataset.train_set);
 	for (uint64_t i = 0; i < dataset.train_count; i++) {
-		double value = (double)dataset.train_block[i].stars;
+		double value = (double)train[i].stars;
 		sum += value;
 		squares += value * value;
 		stars[(int)value]++;
 	}
+	free(train);
 	double n = (double)dataset.train_count, mean = sum / n;
 	ck_assert_double_eq_tol(report.mean, mean, 1e-9);
 	ck_assert_double_eq_tol(report.mean_rmse, sqrt(squares / n - mean * mean), 1e-9);

@@ -1,0 +1,101 @@
+#include "common/data/example_set.h"
+
+#include "common/base/memory.h"
+
+#include <stdlib.h>
+
+void example_set_fini(struct example_set *set)
+{
+	free(set->before);
+	*set = (struct example_set){0};
+}
+
+static inline bool has(const struct example_set *set, const struct rating *rating)
+{
+	if (set->rule == EXAMPLES_ALL)
+		return true;
+	bool held_out = split_holds_out(
+		&set->split, set->user_ids[rating->user], set->movie_ids[rating->movie]);
+	return held_out == (set->rule == EXAMPLES_HELD_OUT);
+}
+
+enum status example_set_begin(struct example_set *set, const struct ratings_file *file,
+	const struct catalog *catalog, struct error *err)
+{
+	free(set->before);
+	set->before = NULL;
+	set->file = file;
+	set->user_ids = catalog->user_ids;
+	set->movie_ids = catalog->movie_ids;
+	return memory_zalloc(&set->before, (size_t)file->block_count + 1, sizeof(*set->before),
+		"example counts", err);
+}
+
+/* Until the end, before[] has the number of each block itself, one place further. */
+void example_set_count(
+	struct example_set *set, uint64_t block, const struct rating *ratings, size_t count)
+{
+	uint64_t found = 0;
+	for (size_t i = 0; i < count; i++)
+		found += has(set, &ratings[i]);
+	set->before[block + 1] = found;
+}
+
+void example_set_end(struct example_set *set)
+{
+	for (uint64_t block = 0; block < set->file->block_count; block++)
+		set->before[block + 1] += set->before[block];
+}
+
+enum status example_set_complement(
+	struct example_set *set, const struct example_set *other, struct error *err)
+{
+	const uint64_t blocks = other->file->block_count;
+	*set = *other;
+	set->rule = other->rule == EXAMPLES_HELD_OUT ? EXAMPLES_NOT_HELD_OUT : EXAMPLES_HELD_OUT;
+	set->before = NULL;
+	enum status status = memory_alloc(
+		&set->before, (size_t)blocks + 1, sizeof(*set->before), "example counts", err);
+	for (uint64_t block = 0; block <= blocks && status == STATUS_OK; block++) {
+		uint64_t ratings = block < blocks ? block * RATINGS_BLOCK : other->file->count;
+		set->before[block] = ratings - other->before[block];
+	}
+	return status;
+}
+
+uint64_t example_set_block(const struct example_set *set, uint64_t position)
+{
+	/* before[low] <= position < before[high] */
+	uint64_t low = 0, high = set->file->block_count;
+	while (high - low > 1) {
+		uint64_t middle = low + (high - low) / 2;
+		if (set->before[middle] <= position)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+enum status example_set_read(const struct example_set *set, uint64_t first, uint64_t count,
+	struct rating *examples, struct rating *scratch, struct error *err)
+{
+	uint64_t done = 0;
+	for (uint64_t block = count ? example_set_block(set, first) : 0; done < count; block++) {
+		/* Examples of the block that are left out, as they stand before `first`. */
+		uint64_t left_out = first + done - set->before[block];
+		size_t read;
+		enum status status = ratings_file_read(set->file, block, scratch, &read, err);
+		if (status != STATUS_OK)
+			return status;
+		for (size_t i = 0; i < read && done < count; i++) {
+			if (!has(set, &scratch[i]))
+				continue;
+			if (left_out > 0)
+				left_out--;
+			else
+				examples[done++] = scratch[i];
+		}
+	}
+	return STATUS_OK;
+}
