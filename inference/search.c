@@ -16,7 +16,7 @@
 
 #define THREADS_MAX	64u
 #define QUERIES_AT_ONCE ((size_t)256)
-#define GROUP		64u /* of scores that are looked at together */
+#define GROUP		16u /* of scores that are looked at together */
 
 /*
  * Sizes of a block. OpenBLAS takes products of about a thousand results as they lie; larger ones it

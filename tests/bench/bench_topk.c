@@ -1,7 +1,8 @@
 /*
- * Exact search for the k best of N movie vectors: one query, and a hundred at once.
+ * Exact search for the k best of N movie vectors: one query, and a hundred at once; and with
+ * --model, recommendations from a model directory, as a server would answer them.
  *
- * Vectors and queries are normal random numbers of 200 dimensions. Queries change from sample to
+ * Vectors and queries are uniform random numbers of 200 dimensions. Queries change from sample to
  * sample, out of 64 (256 in batches of 100). peer_faiss.py searches vectors of the same
  * distribution and sizes with FAISS's exact index.
  *
@@ -12,6 +13,7 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/nn/fc.h"
+#include "inference/recommend.h"
 #include "inference/search.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/machine.h"
@@ -26,14 +28,6 @@ struct data {
 	struct top_k tops[QUERIES];
 };
 
-static void fill(float *values, size_t n, const char *stream)
-{
-	struct random_sequence random;
-	random_sequence_init(&random, 1, random_stream(stream));
-	for (size_t i = 0; i < n; i++)
-		values[i] = (float)random_normal(&random);
-}
-
 static enum status data_init(struct data *data, uint64_t items, struct error *err)
 {
 	enum status status =
@@ -44,8 +38,8 @@ static enum status data_init(struct data *data, uint64_t items, struct error *er
 		status = top_k_init(&data->tops[q], K, err);
 	if (status != STATUS_OK)
 		return status;
-	fill(data->vectors, items * DIM, "vectors");
-	fill(data->queries, QUERIES * DIM, "queries");
+	random_uniform_row(1, random_stream("vectors"), 0, 1, data->vectors, items * DIM);
+	random_uniform_row(1, random_stream("queries"), 0, 1, data->queries, QUERIES * DIM);
 	return STATUS_OK;
 }
 
@@ -135,10 +129,72 @@ static enum status run_size(
 	return status;
 }
 
+/* Users in turn: the tower of each, and the search. */
+static enum status recommend_to_all(const struct bench *bench, struct scorer *scorer,
+	struct bench_samples *samples, struct error *err)
+{
+	static const struct bench_case one = {
+		.name = "recommend", .unit = "ms", .limit_name = "1 ms", .limit = 1};
+	const struct catalog *catalog = &scorer_directory(scorer)->catalog;
+	const struct recommend_options options = {.genre = GENRE_ANY};
+	struct top_k top = {0};
+	float *user = NULL;
+	enum status status = top_k_init(&top, K, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&user, scorer_vector_dim(scorer), sizeof(*user), "user", err);
+	bench_samples_start(samples, bench);
+	for (uint32_t u = 0; status == STATUS_OK && bench_samples_wanted(samples);
+		u = (u + 1) % catalog->user_count) {
+		top.count = 0;
+		const uint64_t start = clock_now_ns(bench->clock);
+		status = scorer_user_vectors(scorer, &u, 1, user, err);
+		if (status == STATUS_OK)
+			status = recommend(scorer, user, &options, &top, err);
+		bench_samples_add(samples, 1e-6 * (double)(clock_now_ns(bench->clock) - start));
+		bench_keep(top.entries);
+	}
+	free(user);
+	top_k_fini(&top);
+	if (status != STATUS_OK)
+		return status;
+	return bench_report(bench, &one, samples,
+		json_pack("{s:I, s:I, s:i}", "users", (json_int_t)catalog->user_count, "movies",
+			(json_int_t)catalog->movie_count, "k", K),
+		err);
+}
+
+static enum status run_model(const struct bench *bench, const char *model,
+	struct bench_samples *samples, struct error *err)
+{
+	struct model_directory directory;
+	struct scorer *scorer;
+	enum status status = model_directory_open(&directory, model, err);
+	if (status != STATUS_OK)
+		return status;
+	status = scorer_new(&scorer, &directory, err);
+	if (status == STATUS_OK) {
+		status = recommend_to_all(bench, scorer, samples, err);
+		scorer_free(scorer);
+	}
+	model_directory_close(&directory);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
+	const char *model = NULL;
+	const struct flag flags[] = {
+		{.name = "model",
+			.kind = FLAG_STRING,
+			.target = &model,
+			.value_name = "DIR",
+			.help = "a model directory, from marquee export: recommend from it"},
+	};
+	const struct flag_group group = {.title = "Options", .flags = flags, .count = 1};
 	const struct command_line line = {.program = "bench_topk",
-		.summary = "Measures exact search for the best movies by inner product."};
+		.summary = "Measures exact search for the best movies by inner product.",
+		.groups = &group,
+		.group_count = 1};
 	struct bench bench;
 	struct bench_samples samples = {0};
 	struct error err = {0};
@@ -147,9 +203,12 @@ int main(int argc, char **argv)
 		return flags_exit(line.program, status, &err);
 	nn_init();
 	status = bench_samples_init(&samples, &err);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && model && bench_wants(&bench, "recommend"))
+		status = run_model(&bench, model, &samples, &err);
+	const bool searches = bench_wants(&bench, "search");
+	if (status == STATUS_OK && searches)
 		status = run_size(&bench, bench_size(&bench, 3883, 3883, 300), &samples, &err);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && searches)
 		status =
 			run_size(&bench, bench_size(&bench, 1000000, 200000, 1000), &samples, &err);
 	bench_samples_fini(&samples);
