@@ -1,7 +1,6 @@
 /* marquee evaluate: RMSE and MAE of a model over given ratings. */
-#include "common/base/flags.h"
 #include "inference/evaluate.h"
-#include "launcher/answer.h"
+#include "launcher/answer_flags.h"
 #include "launcher/commands.h"
 
 #include <inttypes.h>
@@ -22,12 +21,7 @@ int cmd_evaluate(int argc, char **argv)
 	bool json = false;
 	struct data_options data_options = {0};
 	const struct flag flags[] = {
-		{.name = "model",
-			.kind = FLAG_STRING,
-			.target = &model,
-			.value_name = "DIR",
-			.help = "a model directory, from marquee export",
-			.required = true},
+		model_flag(&model),
 		{.name = "ratings",
 			.kind = FLAG_STRING,
 			.target = &path,
@@ -38,10 +32,7 @@ int cmd_evaluate(int argc, char **argv)
 			.kind = FLAG_BOOL,
 			.target = &data_options.skip_bad_lines,
 			.help = "count and skip malformed lines instead of stopping"},
-		{.name = "json",
-			.kind = FLAG_BOOL,
-			.target = &json,
-			.help = "print the result as JSON, in full precision"},
+		json_flag(&json),
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};

@@ -1,8 +1,7 @@
 /* marquee predict: the stars that somebody would give a movie. */
-#include "common/base/flags.h"
 #include "common/base/memory.h"
 #include "inference/actual.h"
-#include "launcher/answer.h"
+#include "launcher/answer_flags.h"
 #include "launcher/commands.h"
 
 #include <inttypes.h>
@@ -89,51 +88,18 @@ int cmd_predict(int argc, char **argv)
 	uint64_t movie_id = 0;
 	bool json = false;
 	const struct flag flags[] = {
-		{.name = "model",
-			.kind = FLAG_STRING,
-			.target = &model,
-			.value_name = "DIR",
-			.help = "a model directory, from marquee export",
-			.required = true},
-		{.name = "user",
-			.kind = FLAG_U64,
-			.target = &who.user_id,
-			.value_name = "ID",
-			.help = "a user of the training data",
-			.given = &who.has_user},
-		{.name = "age",
-			.kind = FLAG_U64,
-			.target = &who.age_years,
-			.value_name = "YEARS",
-			.help = "or somebody new, by age,",
-			.max = 200,
-			.given = &who.has_age},
-		{.name = "gender",
-			.kind = FLAG_CHOICE,
-			.target = &who.gender,
-			.value_name = "M|F",
-			.help = "gender",
-			.choices = "M|F"},
-		{.name = "occupation",
-			.kind = FLAG_STRING,
-			.target = &who.occupation,
-			.value_name = "J",
-			.help = "and occupation, by number or name"},
-		{.name = "movie",
-			.kind = FLAG_U64,
-			.target = &movie_id,
-			.value_name = "ID",
-			.help = "a movie of the training data",
-			.required = true},
+		model_flag(&model),
+		user_flag(&who),
+		age_flag(&who),
+		gender_flag(&who),
+		occupation_flag(&who),
+		movie_flag(&movie_id),
 		{.name = "ratings",
 			.kind = FLAG_STRING,
 			.target = &ratings,
 			.value_name = "FILE",
 			.help = "where to look for the actual stars (default: the training data)"},
-		{.name = "json",
-			.kind = FLAG_BOOL,
-			.target = &json,
-			.help = "print the result as JSON, in full precision"},
+		json_flag(&json),
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};

@@ -1,16 +1,12 @@
 /* marquee recommend: the movies that somebody would like best. */
-#include "common/base/flags.h"
 #include "common/base/memory.h"
 #include "inference/actual.h"
 #include "inference/recommend.h"
-#include "launcher/answer.h"
+#include "launcher/answer_flags.h"
 #include "launcher/commands.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-#define TOP_DEFAULT 10
-#define TOP_MAX	    1e9
 
 struct arguments {
 	const char *model;
@@ -98,43 +94,12 @@ int cmd_recommend(int argc, char **argv)
 {
 	struct arguments arguments = {.top = TOP_DEFAULT};
 	const struct flag flags[] = {
-		{.name = "model",
-			.kind = FLAG_STRING,
-			.target = &arguments.model,
-			.value_name = "DIR",
-			.help = "a model directory, from marquee export",
-			.required = true},
-		{.name = "user",
-			.kind = FLAG_U64,
-			.target = &arguments.who.user_id,
-			.value_name = "ID",
-			.help = "a user of the training data",
-			.given = &arguments.who.has_user},
-		{.name = "age",
-			.kind = FLAG_U64,
-			.target = &arguments.who.age_years,
-			.value_name = "YEARS",
-			.help = "or somebody new, by age,",
-			.max = 200,
-			.given = &arguments.who.has_age},
-		{.name = "gender",
-			.kind = FLAG_CHOICE,
-			.target = &arguments.who.gender,
-			.value_name = "M|F",
-			.help = "gender",
-			.choices = "M|F"},
-		{.name = "occupation",
-			.kind = FLAG_STRING,
-			.target = &arguments.who.occupation,
-			.value_name = "J",
-			.help = "and occupation, by number or name"},
-		{.name = "top",
-			.kind = FLAG_U64,
-			.target = &arguments.top,
-			.value_name = "K",
-			.help = "movies to name (default 10)",
-			.min = 1,
-			.max = TOP_MAX},
+		model_flag(&arguments.model),
+		user_flag(&arguments.who),
+		age_flag(&arguments.who),
+		gender_flag(&arguments.who),
+		occupation_flag(&arguments.who),
+		top_flag(&arguments.top),
 		{.name = "genre",
 			.kind = FLAG_STRING,
 			.target = &arguments.genre,
@@ -145,14 +110,8 @@ int cmd_recommend(int argc, char **argv)
 			.target = &arguments.exclude_seen,
 			.value_name = "FILE",
 			.help = "leave out what --user rated in this ratings file"},
-		{.name = "include-untrained",
-			.kind = FLAG_BOOL,
-			.target = &arguments.include_untrained,
-			.help = "also movies that training never met"},
-		{.name = "json",
-			.kind = FLAG_BOOL,
-			.target = &arguments.json,
-			.help = "print the result as JSON, in full precision"},
+		include_untrained_flag(&arguments.include_untrained),
+		json_flag(&arguments.json),
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};

@@ -1,13 +1,9 @@
 /* marquee similar: the movies most like one. */
-#include "common/base/flags.h"
 #include "inference/recommend.h"
-#include "launcher/answer.h"
+#include "launcher/answer_flags.h"
 #include "launcher/commands.h"
 
 #include <stdio.h>
-
-#define TOP_DEFAULT 10
-#define TOP_MAX	    1e9
 
 static double as_it_is(float score)
 {
@@ -43,33 +39,11 @@ int cmd_similar(int argc, char **argv)
 	uint64_t movie_id = 0, count = TOP_DEFAULT;
 	bool json = false, include_untrained = false;
 	const struct flag flags[] = {
-		{.name = "model",
-			.kind = FLAG_STRING,
-			.target = &model,
-			.value_name = "DIR",
-			.help = "a model directory, from marquee export",
-			.required = true},
-		{.name = "movie",
-			.kind = FLAG_U64,
-			.target = &movie_id,
-			.value_name = "ID",
-			.help = "a movie of the training data",
-			.required = true},
-		{.name = "top",
-			.kind = FLAG_U64,
-			.target = &count,
-			.value_name = "K",
-			.help = "movies to name (default 10)",
-			.min = 1,
-			.max = TOP_MAX},
-		{.name = "include-untrained",
-			.kind = FLAG_BOOL,
-			.target = &include_untrained,
-			.help = "also movies that training never met"},
-		{.name = "json",
-			.kind = FLAG_BOOL,
-			.target = &json,
-			.help = "print the result as JSON, in full precision"},
+		model_flag(&model),
+		movie_flag(&movie_id),
+		top_flag(&count),
+		include_untrained_flag(&include_untrained),
+		json_flag(&json),
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};

@@ -1,0 +1,28 @@
+/*
+ * The options that the commands which answer from a model directory have in common. Each function
+ * gives one row for a table of flags, over a target of the caller's.
+ *
+ * Threads: pure functions.
+ */
+#ifndef MARQUEE_LAUNCHER_ANSWER_FLAGS_H
+#define MARQUEE_LAUNCHER_ANSWER_FLAGS_H
+
+#include "common/base/flags.h"
+#include "launcher/answer.h"
+
+#define TOP_DEFAULT 10
+
+struct flag model_flag(const char **model);
+struct flag json_flag(bool *json);
+struct flag movie_flag(uint64_t *id);
+struct flag top_flag(uint64_t *count);
+struct flag include_untrained_flag(bool *include);
+
+/* Who is asked about: by id, or somebody new by the other three. who_check() checks what comes of
+ * it. */
+struct flag user_flag(struct who *who);
+struct flag age_flag(struct who *who);
+struct flag gender_flag(struct who *who);
+struct flag occupation_flag(struct who *who);
+
+#endif
