@@ -18,6 +18,7 @@
 struct scorer {
 	const struct model_directory *directory;
 	struct model_workspace *workspace;
+	float *packed;		     /* the directory's dense parameters, see model_pack() */
 	struct user_entity *users;   /* [PASS] */
 	struct movie_entity *movies; /* [PASS] */
 	float *rows[TABLES_MAX];     /* of the pass, gathered */
@@ -44,6 +45,12 @@ enum status scorer_new(
 		scorer->entity_tables[table_entity_of(model_table(directory->model, t))] = t;
 	status = model_workspace_new(&scorer->workspace, directory->model, err);
 	if (status == STATUS_OK)
+		status = memory_zalloc(&scorer->packed, model_packed_size(directory->model),
+			sizeof(*scorer->packed), "scorer", err);
+	if (status == STATUS_OK)
+		model_pack(directory->model, scorer->packed, directory->dense, 0,
+			model_dense_size(directory->model));
+	if (status == STATUS_OK)
 		status = memory_alloc(&scorer->users, PASS, sizeof(*scorer->users), "users", err);
 	if (status == STATUS_OK)
 		status =
@@ -62,6 +69,7 @@ void scorer_free(struct scorer *scorer)
 	model_workspace_free(scorer->workspace);
 	for (uint32_t t = 0; t < TABLES_MAX; t++)
 		free(scorer->rows[t]);
+	free(scorer->packed);
 	free(scorer->users);
 	free(scorer->movies);
 	free(scorer->all_movies);
@@ -117,7 +125,7 @@ static enum status gather_rows(
 	return STATUS_OK;
 }
 
-typedef enum status tower_fn(struct model_workspace *workspace, const float *dense,
+typedef enum status tower_fn(struct model_workspace *workspace, const struct model_weights *weights,
 	const struct model_rows *rows, float *vectors, struct error *err);
 
 /* One pass of a tower over the users, or the movies, of a batch without examples. */
@@ -125,11 +133,12 @@ static enum status pass(struct scorer *scorer, const struct model_batch *batch, 
 	float *vectors, struct error *err)
 {
 	struct model_rows rows[TABLES_MAX];
+	const struct model_weights weights = {scorer->directory->dense, scorer->packed};
 	enum status status = model_plan(scorer->workspace, batch, err);
 	if (status == STATUS_OK)
 		status = gather_rows(scorer, rows, err);
 	if (status == STATUS_OK)
-		status = tower(scorer->workspace, scorer->directory->dense, rows, vectors, err);
+		status = tower(scorer->workspace, &weights, rows, vectors, err);
 	return status;
 }
 

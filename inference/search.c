@@ -160,10 +160,8 @@ static enum status search_block(
 {
 	const struct search_items *items = share->search->items;
 	const size_t dim = items->dim;
-	const struct fc_shape shape = {
-		.rows = query_count, .in = dim, .out = n, .in_stride = dim, .out_stride = n};
-	fc_forward(share->scores, share->search->queries + query * dim,
-		items->vectors + (size_t)first * dim, NULL, &shape);
+	dot_products(share->scores, share->search->queries + query * dim,
+		items->vectors + (size_t)first * dim, query_count, n, dim);
 	for (size_t q = 0; q < query_count; q++) {
 		float *scores = share->scores + q * n;
 		if (items->factors)

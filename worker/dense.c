@@ -10,19 +10,24 @@ enum status dense_init(struct dense *dense, const struct model *model, uint64_t 
 	const struct optimizer_config *optimizer, struct error *err)
 {
 	size_t rows = (model_dense_size(model) + DENSE_ROW - 1) / DENSE_ROW;
-	*dense = (struct dense){
-		.size = rows * DENSE_ROW, .optimizer = optimizer_for_dense(optimizer)};
+	*dense = (struct dense){.size = rows * DENSE_ROW,
+		.optimizer = optimizer_for_dense(optimizer),
+		.model = model};
 	dense->slot_count = (uint32_t)optimizer_slot_floats(&dense->optimizer, 1);
 	enum status status = memory_zalloc(
 		&dense->weights, dense->size, sizeof(*dense->weights), "dense parameters", err);
 	if (status == STATUS_OK)
 		status = memory_zalloc(&dense->slots, dense->slot_count * dense->size,
 			sizeof(*dense->slots), "dense optimizer state", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&dense->packed, model_packed_size(model),
+			sizeof(*dense->packed), "dense parameters", err);
 	if (status != STATUS_OK) {
 		dense_fini(dense);
 		return status;
 	}
 	model_dense_init(model, seed, dense->weights);
+	dense_pack(dense, 0, dense->size);
 	optimizer_init_slots(
 		&dense->optimizer, dense->weights, dense->slots, dense->size, dense->size);
 	return STATUS_OK;
@@ -32,6 +37,7 @@ void dense_fini(struct dense *dense)
 {
 	free(dense->weights);
 	free(dense->slots);
+	free(dense->packed);
 	*dense = (struct dense){0};
 }
 
@@ -41,6 +47,17 @@ void dense_apply(
 	struct optimizer_step prepared = optimizer_prepare(&dense->optimizer, step);
 	optimizer_apply(&prepared, dense->weights + begin, dense->slots + begin, dense->size,
 		gradient + begin, end - begin);
+	dense_pack(dense, begin, end);
+}
+
+void dense_pack(struct dense *dense, size_t begin, size_t end)
+{
+	model_pack(dense->model, dense->packed, dense->weights, begin, end);
+}
+
+struct model_weights dense_weights(const struct dense *dense)
+{
+	return (struct model_weights){.dense = dense->weights, .packed = dense->packed};
 }
 
 uint32_t dense_row_count(const struct dense *dense)
@@ -72,6 +89,7 @@ void dense_from_record(struct dense *dense, uint32_t row, const float *record)
 	for (uint32_t k = 0; k < dense->slot_count; k++)
 		memcpy(dense->slots + k * dense->size + at, record + (size_t)(1 + k) * DENSE_ROW,
 			DENSE_ROW * sizeof(*record));
+	dense_pack(dense, at, at + DENSE_ROW);
 }
 
 void dense_tensors(

@@ -8,7 +8,10 @@
  * Layout: the model's flat vector (each tensor on a 16-float boundary, padding zero), cut or padded
  * to whole rows. slots[k * size + i] is slot k of parameter i.
  *
- * Threads: externally locked; dense_apply on disjoint ranges may run side by side.
+ * packed (model_pack) goes with the weights: who changes these by other means than dense_apply
+ * calls dense_pack afterwards.
+ *
+ * Threads: externally locked; dense_apply and dense_pack on disjoint ranges may run side by side.
  */
 #ifndef MARQUEE_WORKER_DENSE_H
 #define MARQUEE_WORKER_DENSE_H
@@ -30,11 +33,14 @@ struct dense {
 	size_t size; /* floats, a multiple of DENSE_ROW, at least the model's dense size */
 	uint32_t slot_count;
 	struct optimizer_config optimizer;
-	float *weights; /* [size] */
-	float *slots;	/* [slot_count * size] */
+	float *weights;		   /* [size] */
+	float *slots;		   /* [slot_count * size] */
+	float *packed;		   /* [model_packed_size()] */
+	const struct model *model; /* borrowed */
 };
 
-/* First values from the seed. The optimizer is the one for dense vectors (optimizer_for_dense). */
+/* First values from the seed. Borrows the model. The optimizer is the one for dense vectors
+ * (optimizer_for_dense). */
 MUST_CHECK enum status dense_init(struct dense *dense, const struct model *model, uint64_t seed,
 	const struct optimizer_config *optimizer, struct error *err);
 void dense_fini(struct dense *dense);
@@ -42,6 +48,10 @@ void dense_fini(struct dense *dense);
 /* One optimizer step on [begin, end) with gradient[size]; step counts from 1. */
 void dense_apply(
 	struct dense *dense, size_t begin, size_t end, const float *gradient, uint64_t step);
+
+void dense_pack(struct dense *dense, size_t begin, size_t end);
+/* As the model takes them; borrowed. */
+struct model_weights dense_weights(const struct dense *dense);
 
 /* Rows of DENSE_TABLE. */
 uint32_t dense_row_count(const struct dense *dense);

@@ -18,8 +18,8 @@ static enum status score_chunk(struct trainer *trainer, struct lane *lane,
 	const struct lane_batch *batch = &lane->batches[trainer->turn];
 	struct model_rows rows[MODEL_TABLES_MAX];
 	trainer_lane_rows(trainer, &trainer->spans[trainer->turn], lane, rows);
-	enum status status =
-		model_score(batch->workspace, trainer->dense.weights, rows, scores, err);
+	const struct model_weights weights = dense_weights(&trainer->dense);
+	enum status status = model_score(batch->workspace, &weights, rows, scores, err);
 	for (uint32_t i = 0; i < batch->examples.example_count && status == STATUS_OK; i++) {
 		/* Labels are 2 * stars - 5: an error in stars is half of one in labels. */
 		double error = 0.5 * ((double)scores[i] - (double)batch->labels[i]);

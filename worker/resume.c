@@ -167,6 +167,8 @@ static enum status load_dense(
 	if (status == STATUS_OK && dense->slot_count)
 		status = comm_broadcast(trainer->comm, dense->slots,
 			dense->slot_count * dense->size * sizeof(float), err);
+	if (status == STATUS_OK)
+		dense_pack(dense, 0, dense->size);
 	return status;
 }
 

@@ -110,7 +110,8 @@ static enum status train(struct trainer *trainer, struct lane *lane, struct lane
 	struct model_rows rows[MODEL_TABLES_MAX];
 	struct model_workspace *workspace = lane->batches[trainer->turn].workspace;
 	trainer_lane_rows(trainer, &trainer->spans[trainer->turn], lane, rows);
-	enum status status = model_train(workspace, trainer->dense.weights, rows, err);
+	const struct model_weights weights = dense_weights(&trainer->dense);
+	enum status status = model_train(workspace, &weights, rows, err);
 	if (status != STATUS_OK)
 		return status;
 	outcome->cost = model_cost(workspace);
@@ -219,6 +220,14 @@ static uint32_t add_dense_pull(struct trainer *trainer, uint32_t count)
 	return count;
 }
 
+static void pack_dense_share(void *context, uint32_t member, uint32_t members)
+{
+	struct trainer *trainer = context;
+	uint64_t begin, end;
+	team_share(trainer->dense.size, member, members, &begin, &end);
+	dense_pack(&trainer->dense, begin, end);
+}
+
 /* The exchange of everything that exchange_table has not done: all tables, or the dense one. */
 static enum status exchange(struct trainer *trainer, const struct spans *push,
 	const struct spans *pull, uint64_t pull_step, struct error *err)
@@ -245,7 +254,10 @@ static enum status exchange(struct trainer *trainer, const struct spans *push,
 	}
 	if (pull && dense)
 		step.pull_count = add_dense_pull(trainer, step.pull_count);
-	return trainer->params->operations->exchange(trainer->params, &step, err);
+	enum status status = trainer->params->operations->exchange(trainer->params, &step, err);
+	if (status == STATUS_OK && pull && dense)
+		team_run(trainer->team, pack_dense_share, trainer);
+	return status;
 }
 
 /* The tables phase. Either of push and pull may be NULL. */

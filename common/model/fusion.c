@@ -47,6 +47,9 @@ _Static_assert(2 * FUSION_LAYERS <= MODEL_TENSORS_MAX, "tensors fit a model");
 
 #define SCORE_SCALE 5.0f
 
+/* A user's shared features: gender, age, occupation. */
+#define USER_SHARED (TABLE_OCCUPATION - TABLE_GENDER + 1u)
+
 static void describe(struct model *base, const struct model_sizes *sizes)
 {
 	struct fusion *model = (struct fusion *)base;
@@ -89,6 +92,7 @@ static void describe(struct model *base, const struct model_sizes *sizes)
 	model_add_layer(base, "movie_fc", f[TABLE_MOVIE].out, f[TABLE_MOVIE].dim);
 	model_add_layer(base, "title_conv", model->filters, model->filter_width * model->word_dim);
 	model_add_layer(base, "movie_combined", model->hidden, model->movie_input);
+	fusion_pack_layout(model);
 }
 
 static void workspace_fini(struct model_workspace *base)
@@ -98,16 +102,21 @@ static void workspace_fini(struct model_workspace *base)
 	slab_fini(&workspace->step_memory);
 }
 
+static void tower_plan_layout(
+	struct slab *slab, struct fusion_tower *tower, size_t rows, size_t bag_values)
+{
+	tower->id_index = slab_take(slab, rows, sizeof(uint32_t));
+	tower->bag_offsets = slab_take(slab, rows + 1, sizeof(uint32_t));
+	tower->bag_values = slab_take(slab, bag_values, sizeof(uint32_t));
+}
+
 static void plan_layout(struct slab *slab, void *context)
 {
 	struct fusion_workspace *workspace = context;
 	const struct model_batch *batch = workspace->base.batch;
-	for (uint32_t f = 0; f < FUSION_FEATURES; f++)
-		workspace->feature_index[f] =
-			slab_take(slab, f == TABLE_MOVIE ? batch->movie_count : batch->user_count,
-				sizeof(uint32_t));
-	workspace->genre_offsets = slab_take(slab, batch->movie_count + 1u, sizeof(uint32_t));
-	workspace->genre_values = slab_take(slab, workspace->genre_total, sizeof(uint32_t));
+	tower_plan_layout(
+		slab, &workspace->user, batch->user_count, (size_t)batch->user_count * USER_SHARED);
+	tower_plan_layout(slab, &workspace->movie, batch->movie_count, workspace->genre_total);
 	workspace->word_offsets = slab_take(slab, batch->movie_count + 1u, sizeof(uint32_t));
 	workspace->word_values = slab_take(slab, workspace->word_total, sizeof(uint32_t));
 }
@@ -117,15 +126,17 @@ static float *take_panel(struct slab *slab, size_t rows, size_t columns)
 	return slab_take(slab, rows * panel_stride(columns), sizeof(float));
 }
 
-static void tower_layout(struct slab *slab, struct fusion_tower *tower)
+static void tower_layout(
+	struct slab *slab, struct fusion_tower *tower, size_t id_out, size_t hidden)
 {
-	const struct fc_shape *shape = &tower->shape;
-	tower->input = take_panel(slab, shape->rows, shape->in);
-	tower->d_input = take_panel(slab, shape->rows, shape->in);
-	tower->vectors = take_panel(slab, shape->rows, shape->out);
-	tower->d_vectors = take_panel(slab, shape->rows, shape->out);
-	tower->inverse = slab_take(slab, shape->rows, sizeof(float));
-	tower->own = slab_take(slab, shape->rows, sizeof(float));
+	tower->ids = take_panel(slab, tower->rows, id_out);
+	tower->d_ids = take_panel(slab, tower->rows, id_out);
+	tower->shared = take_panel(slab, tower->shared_rows, hidden);
+	tower->d_shared = take_panel(slab, tower->shared_rows, hidden);
+	tower->vectors = take_panel(slab, tower->rows, hidden);
+	tower->d_vectors = take_panel(slab, tower->rows, hidden);
+	tower->inverse = slab_take(slab, tower->rows, sizeof(float));
+	tower->own = slab_take(slab, tower->rows, sizeof(float));
 }
 
 static void step_layout(struct slab *slab, void *context)
@@ -140,8 +151,8 @@ static void step_layout(struct slab *slab, void *context)
 		memory->out = take_panel(slab, count, model->features[f].out);
 		memory->d_out = take_panel(slab, count, model->features[f].out);
 	}
-	tower_layout(slab, &workspace->user);
-	tower_layout(slab, &workspace->movie);
+	tower_layout(slab, &workspace->user, model->features[TABLE_USER].out, model->hidden);
+	tower_layout(slab, &workspace->movie, model->features[TABLE_MOVIE].out, model->hidden);
 
 	struct fusion_title *title = &workspace->title;
 	size_t words = workspace->base.ids[TABLE_WORD].count;
@@ -149,11 +160,12 @@ static void step_layout(struct slab *slab, void *context)
 	workspace->genre_rows = slab_take(slab,
 		(size_t)workspace->base.ids[TABLE_GENRE].count * model->genre_dim, sizeof(float));
 	title->rows = slab_take(slab, words * model->word_dim, sizeof(float));
-	title->weight = slab_take(slab, projection * model->word_dim, sizeof(float));
 	title->d_weight = slab_take(slab, projection * model->word_dim, sizeof(float));
 	title->projections = slab_take(slab, words * projection, sizeof(float));
 	title->d_projections = slab_take(slab, words * projection, sizeof(float));
 	title->windows = take_panel(slab, workspace->word_total, model->filters);
+	title->pooled = take_panel(slab, batch->movie_count, model->filters);
+	title->d_pooled = take_panel(slab, batch->movie_count, model->filters);
 	title->winners = slab_take(slab,
 		model->pool_max ? batch->movie_count * model->filter_stride : 0, sizeof(uint32_t));
 
@@ -165,48 +177,68 @@ static void step_layout(struct slab *slab, void *context)
 	workspace->d_cosines = slab_take(slab, batch->example_count, sizeof(float));
 }
 
+static enum status plan_user(struct fusion_workspace *workspace, uint32_t u, struct error *err)
+{
+	const struct user_entity *user = &workspace->base.batch->users[u];
+	const uint32_t values[USER_SHARED] = {user->gender, user->age, user->occupation};
+	struct fusion_tower *tower = &workspace->user;
+	tower->bag_offsets[u] = u * USER_SHARED;
+	enum status status =
+		id_set_add(&workspace->base.ids[TABLE_USER], user->id, &tower->id_index[u], err);
+	for (uint32_t i = 0; i < USER_SHARED && status == STATUS_OK; i++)
+		status = model_plan_value(&workspace->base, TABLE_GENDER + i, values[i],
+			&tower->bag_values[u * USER_SHARED + i], err);
+	return status;
+}
+
+/* The ids of the users' shared features stand one feature behind the other. */
+static void number_shared(struct fusion_workspace *workspace)
+{
+	struct fusion_tower *tower = &workspace->user;
+	uint32_t *first = workspace->shared_first;
+	tower->shared_rows = 0;
+	for (enum fusion_table t = TABLE_GENDER; t <= TABLE_OCCUPATION; t++) {
+		first[t] = tower->shared_rows;
+		tower->shared_rows += workspace->base.ids[t].count;
+	}
+	for (size_t u = 0; u < tower->rows; u++)
+		for (uint32_t i = 0; i < USER_SHARED; i++)
+			tower->bag_values[u * USER_SHARED + i] += first[TABLE_GENDER + i];
+	first[TABLE_GENRE] = 0;
+	workspace->movie.shared_rows = workspace->base.ids[TABLE_GENRE].count;
+}
+
 static enum status plan_users(struct fusion_workspace *workspace, struct error *err)
 {
-	const struct model_batch *batch = workspace->base.batch;
-	uint32_t **index = workspace->feature_index;
+	const uint32_t count = workspace->base.batch->user_count;
 	enum status status = STATUS_OK;
-	for (uint32_t u = 0; u < batch->user_count && status == STATUS_OK; u++) {
-		const struct user_entity *user = &batch->users[u];
-		status = id_set_add(
-			&workspace->base.ids[TABLE_USER], user->id, &index[TABLE_USER][u], err);
-		if (status == STATUS_OK)
-			status = model_plan_value(&workspace->base, TABLE_GENDER, user->gender,
-				&index[TABLE_GENDER][u], err);
-		if (status == STATUS_OK)
-			status = model_plan_value(
-				&workspace->base, TABLE_AGE, user->age, &index[TABLE_AGE][u], err);
-		if (status == STATUS_OK)
-			status = model_plan_value(&workspace->base, TABLE_OCCUPATION,
-				user->occupation, &index[TABLE_OCCUPATION][u], err);
-	}
+	for (uint32_t u = 0; u < count && status == STATUS_OK; u++)
+		status = plan_user(workspace, u, err);
+	workspace->user.bag_offsets[count] = count * USER_SHARED;
 	return status;
 }
 
 static enum status plan_movies(struct fusion_workspace *workspace, struct error *err)
 {
 	const struct model_batch *batch = workspace->base.batch;
+	struct fusion_tower *tower = &workspace->movie;
 	uint32_t genre = 0, word = 0;
 	for (uint32_t m = 0; m < batch->movie_count; m++) {
 		const struct movie_entity *movie = &batch->movies[m];
-		workspace->genre_offsets[m] = genre;
+		tower->bag_offsets[m] = genre;
 		workspace->word_offsets[m] = word;
-		enum status status = id_set_add(&workspace->base.ids[TABLE_MOVIE], movie->id,
-			&workspace->feature_index[TABLE_MOVIE][m], err);
+		enum status status = id_set_add(
+			&workspace->base.ids[TABLE_MOVIE], movie->id, &tower->id_index[m], err);
 		for (uint32_t i = 0; i < movie->genre_count && status == STATUS_OK; i++)
 			status = model_plan_value(&workspace->base, TABLE_GENRE, movie->genres[i],
-				&workspace->genre_values[genre++], err);
+				&tower->bag_values[genre++], err);
 		for (uint32_t i = 0; i < movie->word_count && status == STATUS_OK; i++)
 			status = model_plan_value(&workspace->base, TABLE_WORD, movie->words[i],
 				&workspace->word_values[word++], err);
 		if (status != STATUS_OK)
 			return status;
 	}
-	workspace->genre_offsets[batch->movie_count] = genre;
+	tower->bag_offsets[batch->movie_count] = genre;
 	workspace->word_offsets[batch->movie_count] = word;
 	return STATUS_OK;
 }
@@ -229,19 +261,26 @@ static enum status count_features(struct fusion_workspace *workspace, struct err
 	return STATUS_OK;
 }
 
-static struct fc_shape combined_shape(size_t rows, size_t in, size_t out)
+static void begin_tower(struct fusion_tower *tower, enum fusion_layer layer, size_t rows)
 {
-	return (struct fc_shape){.rows = rows,
-		.in = in,
-		.out = out,
-		.in_stride = panel_stride(in),
-		.out_stride = panel_stride(out)};
+	tower->layer = layer;
+	tower->rows = rows;
+}
+
+static void finish_tower(struct fusion_tower *tower, uint32_t hidden)
+{
+	tower->bags = (struct bag_batch){.rows = tower->rows,
+		.columns = hidden,
+		.offsets = tower->bag_offsets,
+		.values = tower->bag_values};
 }
 
 static enum status plan(struct model_workspace *base, struct error *err)
 {
 	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
 	const struct fusion *model = fusion_of(workspace);
+	begin_tower(&workspace->user, LAYER_USER_COMBINED, base->batch->user_count);
+	begin_tower(&workspace->movie, LAYER_MOVIE_COMBINED, base->batch->movie_count);
 	enum status status = count_features(workspace, err);
 	if (status == STATUS_OK)
 		status = slab_layout(
@@ -252,10 +291,9 @@ static enum status plan(struct model_workspace *base, struct error *err)
 		status = plan_movies(workspace, err);
 	if (status != STATUS_OK)
 		return status;
-	workspace->user.shape =
-		combined_shape(base->batch->user_count, model->user_input, model->hidden);
-	workspace->movie.shape =
-		combined_shape(base->batch->movie_count, model->movie_input, model->hidden);
+	number_shared(workspace);
+	finish_tower(&workspace->user, model->hidden);
+	finish_tower(&workspace->movie, model->hidden);
 	return slab_layout(&workspace->step_memory, step_layout, workspace, "model step", err);
 }
 
@@ -267,17 +305,17 @@ static struct pair_batch pairs_of(const struct fusion_workspace *workspace)
 		.y_index = batch->example_movie,
 		.x_rows = batch->user_count,
 		.y_rows = batch->movie_count,
-		.stride = workspace->user.shape.out_stride};
+		.stride = panel_stride(fusion_of(workspace)->hidden)};
 }
 
-static void forward(struct fusion_workspace *workspace, const float *dense,
+static void forward(struct fusion_workspace *workspace, const struct model_weights *weights,
 	const struct model_rows *rows, float *scores)
 {
 	const struct nn_kernels *kernels = nn_kernels();
 	const struct fusion_tower *user = &workspace->user, *movie = &workspace->movie;
 	struct pair_batch pairs = pairs_of(workspace);
-	fusion_user_forward(workspace, dense, rows);
-	fusion_movie_forward(workspace, dense, rows);
+	fusion_user_forward(workspace, weights, rows);
+	fusion_movie_forward(workspace, weights, rows);
 	kernels->inverse_norms(user->inverse, user->vectors, pairs.stride, pairs.x_rows);
 	kernels->inverse_norms(movie->inverse, movie->vectors, pairs.stride, pairs.y_rows);
 	kernels->cosine(workspace->cosines, user->vectors, movie->vectors, user->inverse,
@@ -286,13 +324,14 @@ static void forward(struct fusion_workspace *workspace, const float *dense,
 		scores[e] = SCORE_SCALE * workspace->cosines[e];
 }
 
-static void train(struct model_workspace *base, const float *dense, const struct model_rows *rows)
+static void train(struct model_workspace *base, const struct model_weights *weights,
+	const struct model_rows *rows)
 {
 	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
 	const struct fusion_tower *user = &workspace->user, *movie = &workspace->movie;
 	struct pair_batch pairs = pairs_of(workspace);
 	float *scores = workspace->d_cosines;
-	forward(workspace, dense, rows, scores);
+	forward(workspace, weights, rows, scores);
 	/* score = 5 z and its gradient, in the scores' place. */
 	base->cost =
 		squared_loss(scores, scores, base->batch->labels, base->batch->scale, pairs.pairs);
@@ -301,36 +340,36 @@ static void train(struct model_workspace *base, const float *dense, const struct
 	nn_kernels()->cosine_backward(user->d_vectors, movie->d_vectors, user->own, movie->own,
 		workspace->d_cosines, workspace->cosines, user->vectors, movie->vectors,
 		user->inverse, movie->inverse, &pairs);
-	fusion_user_backward(workspace, dense);
-	fusion_movie_backward(workspace, dense);
+	fusion_user_backward(workspace, weights);
+	fusion_movie_backward(workspace, weights);
 }
 
-static void score(struct model_workspace *base, const float *dense, const struct model_rows *rows,
-	float *scores)
+static void score(struct model_workspace *base, const struct model_weights *weights,
+	const struct model_rows *rows, float *scores)
 {
-	forward((struct fusion_workspace *)base, dense, rows, scores);
+	forward((struct fusion_workspace *)base, weights, rows, scores);
 }
 
 static void copy_vectors(float *out, const struct fusion_tower *tower)
 {
-	for (size_t r = 0; r < tower->shape.rows; r++)
-		memcpy(out + r * tower->shape.out, tower->vectors + r * tower->shape.out_stride,
-			tower->shape.out * sizeof(float));
+	const size_t columns = tower->bags.columns, stride = panel_stride(columns);
+	for (size_t r = 0; r < tower->rows; r++)
+		memcpy(out + r * columns, tower->vectors + r * stride, columns * sizeof(float));
 }
 
-static void user_vectors(struct model_workspace *base, const float *dense,
+static void user_vectors(struct model_workspace *base, const struct model_weights *weights,
 	const struct model_rows *rows, float *vectors)
 {
 	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
-	fusion_user_forward(workspace, dense, rows);
+	fusion_user_forward(workspace, weights, rows);
 	copy_vectors(vectors, &workspace->user);
 }
 
-static void movie_vectors(struct model_workspace *base, const float *dense,
+static void movie_vectors(struct model_workspace *base, const struct model_weights *weights,
 	const struct model_rows *rows, float *vectors)
 {
 	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
-	fusion_movie_forward(workspace, dense, rows);
+	fusion_movie_forward(workspace, weights, rows);
 	copy_vectors(vectors, &workspace->movie);
 }
 
@@ -357,6 +396,7 @@ const struct model_kind model_kind_fusion = {
 	.model_size = sizeof(struct fusion),
 	.workspace_size = sizeof(struct fusion_workspace),
 	.describe = describe,
+	.pack = fusion_pack,
 	.workspace_fini = workspace_fini,
 	.plan = plan,
 	.train = train,

@@ -27,7 +27,7 @@ struct model {
 	struct model_table tables[MODEL_TABLES_MAX];
 	uint32_t tensor_count;
 	struct model_tensor tensors[MODEL_TENSORS_MAX];
-	size_t dense_size;
+	size_t dense_size, packed_size;
 	uint32_t vector_dim;
 };
 
@@ -47,20 +47,23 @@ struct model_kind {
 	size_t model_size;     /* of the struct that embeds struct model */
 	size_t workspace_size; /* of the struct that embeds struct model_workspace */
 
-	/* Declares tables, tensors and vector_dim; config is set. */
+	/* Declares tables, tensors, packed_size and vector_dim; config is set. */
 	void (*describe)(struct model *model, const struct model_sizes *sizes);
+	/* model_pack() */
+	void (*pack)(const struct model *model, float *packed, const float *dense, size_t begin,
+		size_t end);
 	/* Frees what the workspace's own part holds; it may be half-built, but zeroed. */
 	void (*workspace_fini)(struct model_workspace *workspace);
 	/* ids are empty, batch is set, and its counts and example indexes are checked. */
 	enum status (*plan)(struct model_workspace *workspace, struct error *err);
-	void (*train)(struct model_workspace *workspace, const float *dense,
+	void (*train)(struct model_workspace *workspace, const struct model_weights *weights,
 		const struct model_rows *rows);
-	void (*score)(struct model_workspace *workspace, const float *dense,
+	void (*score)(struct model_workspace *workspace, const struct model_weights *weights,
 		const struct model_rows *rows, float *scores);
-	void (*user_vectors)(struct model_workspace *workspace, const float *dense,
+	void (*user_vectors)(struct model_workspace *workspace, const struct model_weights *weights,
 		const struct model_rows *rows, float *vectors);
-	void (*movie_vectors)(struct model_workspace *workspace, const float *dense,
-		const struct model_rows *rows, float *vectors);
+	void (*movie_vectors)(struct model_workspace *workspace,
+		const struct model_weights *weights, const struct model_rows *rows, float *vectors);
 	float (*pair_score)(const struct model *model, const float *user, const float *movie);
 	float (*user_factor)(const struct model *model, const float *user);
 	float (*movie_factor)(const struct model *model, const float *movie);

@@ -116,6 +116,17 @@ void model_dense_init(const struct model *model, uint64_t seed, float *dense)
 	}
 }
 
+size_t model_packed_size(const struct model *model)
+{
+	return model->packed_size;
+}
+
+void model_pack(
+	const struct model *model, float *packed, const float *dense, size_t begin, size_t end)
+{
+	model->kind->pack(model, packed, dense, begin, end);
+}
+
 uint64_t model_table_parameters(const struct model *model)
 {
 	uint64_t sum = 0;
@@ -221,14 +232,14 @@ static enum status no_plan(struct error *err)
 	return error_set(err, STATUS_FAILED_PRECONDITION, "model: no batch is planned");
 }
 
-enum status model_train(struct model_workspace *workspace, const float *dense,
+enum status model_train(struct model_workspace *workspace, const struct model_weights *weights,
 	const struct model_rows *rows, struct error *err)
 {
 	if (!workspace->batch)
 		return no_plan(err);
 	if (workspace->batch->example_count > 0 && !workspace->batch->labels)
 		return error_set(err, STATUS_FAILED_PRECONDITION, "model: the batch has no labels");
-	workspace->model->kind->train(workspace, dense, rows);
+	workspace->model->kind->train(workspace, weights, rows);
 	return STATUS_OK;
 }
 
@@ -247,12 +258,12 @@ const float *model_dense_gradient(const struct model_workspace *workspace)
 	return workspace->dense_gradient;
 }
 
-enum status model_score(struct model_workspace *workspace, const float *dense,
+enum status model_score(struct model_workspace *workspace, const struct model_weights *weights,
 	const struct model_rows *rows, float *scores, struct error *err)
 {
 	if (!workspace->batch)
 		return no_plan(err);
-	workspace->model->kind->score(workspace, dense, rows, scores);
+	workspace->model->kind->score(workspace, weights, rows, scores);
 	return STATUS_OK;
 }
 
@@ -261,21 +272,23 @@ uint32_t model_vector_dim(const struct model *model)
 	return model->vector_dim;
 }
 
-enum status model_user_vectors(struct model_workspace *workspace, const float *dense,
-	const struct model_rows *rows, float *vectors, struct error *err)
+enum status model_user_vectors(struct model_workspace *workspace,
+	const struct model_weights *weights, const struct model_rows *rows, float *vectors,
+	struct error *err)
 {
 	if (!workspace->batch)
 		return no_plan(err);
-	workspace->model->kind->user_vectors(workspace, dense, rows, vectors);
+	workspace->model->kind->user_vectors(workspace, weights, rows, vectors);
 	return STATUS_OK;
 }
 
-enum status model_movie_vectors(struct model_workspace *workspace, const float *dense,
-	const struct model_rows *rows, float *vectors, struct error *err)
+enum status model_movie_vectors(struct model_workspace *workspace,
+	const struct model_weights *weights, const struct model_rows *rows, float *vectors,
+	struct error *err)
 {
 	if (!workspace->batch)
 		return no_plan(err);
-	workspace->model->kind->movie_vectors(workspace, dense, rows, vectors);
+	workspace->model->kind->movie_vectors(workspace, weights, rows, vectors);
 	return STATUS_OK;
 }
 

@@ -115,6 +115,22 @@ const struct model_tensor *model_tensor(const struct model *model, uint32_t tens
 /* Row r of tensor n starts as random_uniform_row(seed, random_stream(name), r, limit). */
 void model_dense_init(const struct model *model, uint64_t seed, float *dense);
 
+/*
+ * The dense parameters as the arithmetic reads them: the vector itself and the same numbers in a
+ * second order that products are faster with, model_packed_size() floats. The caller owns both.
+ */
+struct model_weights {
+	const float *dense, *packed;
+};
+
+size_t model_packed_size(const struct model *model);
+/*
+ * Brings packed up to date with dense[begin, end), which may be any part of the vector. packed
+ * starts out as zeros. Disjoint parts may be packed side by side.
+ */
+void model_pack(
+	const struct model *model, float *packed, const float *dense, size_t begin, size_t end);
+
 /* Parameters in tables (without the unknown rows) and in dense tensors (without padding). */
 uint64_t model_table_parameters(const struct model *model);
 uint64_t model_dense_parameters(const struct model *model);
@@ -175,32 +191,34 @@ const uint64_t *model_plan_ids(
 	const struct model_workspace *workspace, uint32_t table, uint32_t *ret_count);
 
 /*
- * Forward and backward over the planned batch. rows[model_table_count()] are borrowed for the call.
- * Afterwards, and until the next plan:
- * model_cost() - the sum of (score - label)^2 over the examples, without scale;
- * model_table_gradient() - [planned ids of the table x dim], row j for planned id j;
- * model_dense_gradient() - [model_dense_size()];
- * the gradients are those of scale * cost. FAILED_PRECONDITION without a plan or labels.
+ * Forward and backward over the planned batch. weights and rows[model_table_count()] are borrowed
+ * for the call. Afterwards, and until the next plan: model_cost() - the sum of (score - label)^2
+ * over the examples, without scale; model_table_gradient() - [planned ids of the table x dim], row
+ * j for planned id j; model_dense_gradient() - [model_dense_size()]; the gradients are those of
+ * scale * cost. FAILED_PRECONDITION without a plan or labels.
  */
-MUST_CHECK enum status model_train(struct model_workspace *workspace, const float *dense,
-	const struct model_rows *rows, struct error *err);
+MUST_CHECK enum status model_train(struct model_workspace *workspace,
+	const struct model_weights *weights, const struct model_rows *rows, struct error *err);
 double model_cost(const struct model_workspace *workspace);
 const float *model_table_gradient(const struct model_workspace *workspace, uint32_t table);
 const float *model_dense_gradient(const struct model_workspace *workspace);
 
 /* Forward only: scores[example_count], in the labels' scale. */
-MUST_CHECK enum status model_score(struct model_workspace *workspace, const float *dense,
-	const struct model_rows *rows, float *scores, struct error *err);
+MUST_CHECK enum status model_score(struct model_workspace *workspace,
+	const struct model_weights *weights, const struct model_rows *rows, float *scores,
+	struct error *err);
 
 /*
  * The towers alone: a vector of model_vector_dim() floats for each user, or movie, of the planned
  * batch, without padding. The rows of the other tower's tables are not read.
  */
 uint32_t model_vector_dim(const struct model *model);
-MUST_CHECK enum status model_user_vectors(struct model_workspace *workspace, const float *dense,
-	const struct model_rows *rows, float *vectors, struct error *err);
-MUST_CHECK enum status model_movie_vectors(struct model_workspace *workspace, const float *dense,
-	const struct model_rows *rows, float *vectors, struct error *err);
+MUST_CHECK enum status model_user_vectors(struct model_workspace *workspace,
+	const struct model_weights *weights, const struct model_rows *rows, float *vectors,
+	struct error *err);
+MUST_CHECK enum status model_movie_vectors(struct model_workspace *workspace,
+	const struct model_weights *weights, const struct model_rows *rows, float *vectors,
+	struct error *err);
 
 /* The score of a user's and a movie's vector, the same number that model_score() gives. */
 float model_pair_score(const struct model *model, const float *user, const float *movie);

@@ -55,36 +55,101 @@ void nn_init(void)
 	(void)pthread_once(&once, init_once);
 }
 
-void fc_forward(float *out, const float *in, const float *weight, const float *bias,
+void fc_pack_row(float *packed, size_t packed_stride, const float *weight, size_t columns)
+{
+	for (size_t i = 0; i < columns; i++)
+		packed[i * packed_stride] = weight[i];
+}
+
+/*
+ * How many rows a product takes at a time. OpenBLAS has kernels that read small matrices where they
+ * lie, up to SMALL multiplications; for larger ones it copies both operands into an order of its
+ * own, which costs more than it gives when one of them is as narrow as a layer.
+ */
+#define SMALL	 1000000u
+#define ROWS_MIN 16u
+
+static size_t rows_at_a_time(const struct fc_shape *shape)
+{
+	size_t most = SMALL / (shape->in * panel_stride(shape->out));
+	if (most < ROWS_MIN || shape->rows <= most)
+		return shape->rows;
+	size_t parts = (shape->rows + most - 1) / most;
+	return (shape->rows + parts - 1) / parts;
+}
+
+static void forward(
+	float *out, const float *in, const float *packed, float beta, const struct fc_shape *shape)
+{
+	const size_t stride = panel_stride(shape->out), step = rows_at_a_time(shape);
+	for (size_t r = 0; r < shape->rows; r += step) {
+		size_t rows = shape->rows - r < step ? shape->rows - r : step;
+		/* The packed matrix' padding makes that of out. */
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows,
+			(blasint)stride, (blasint)shape->in, 1, in + r * shape->in_stride,
+			(blasint)shape->in_stride, packed, (blasint)stride, beta, out + r * stride,
+			(blasint)stride);
+	}
+}
+
+void fc_forward(float *out, const float *in, const float *packed, const float *bias,
 	const struct fc_shape *shape)
 {
-	if (shape->rows == 0)
-		return;
-	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)shape->rows,
-		(blasint)shape->out, (blasint)shape->in, 1, in, (blasint)shape->in_stride, weight,
-		(blasint)shape->in, 0, out, (blasint)shape->out_stride);
+	forward(out, in, packed, 0, shape);
 	if (bias)
-		nn_kernels()->bias_add(out, shape->out_stride, bias, shape->rows, shape->out);
+		nn_kernels()->bias_add(
+			out, panel_stride(shape->out), bias, shape->rows, shape->out);
+}
+
+void fc_forward_add(float *out, const float *in, const float *packed, const struct fc_shape *shape)
+{
+	forward(out, in, packed, 1, shape);
+}
+
+static void input_gradient(
+	float *d_in, const float *d_out, const float *weight, const struct fc_shape *shape)
+{
+	const size_t stride = panel_stride(shape->out), step = rows_at_a_time(shape);
+	for (size_t r = 0; r < shape->rows; r += step) {
+		size_t rows = shape->rows - r < step ? shape->rows - r : step;
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows,
+			(blasint)shape->in, (blasint)shape->out, 1, d_out + r * stride,
+			(blasint)stride, weight, (blasint)shape->weight_stride, 0,
+			d_in + r * shape->in_stride, (blasint)shape->in_stride);
+	}
+}
+
+static void weight_gradient(
+	float *d_weight, const float *d_out, const float *in, const struct fc_shape *shape)
+{
+	const size_t stride = panel_stride(shape->out), step = rows_at_a_time(shape);
+	if (shape->rows == 0)
+		for (size_t o = 0; o < shape->out; o++)
+			memset(d_weight + o * shape->weight_stride, 0, shape->in * sizeof(float));
+	for (size_t r = 0; r < shape->rows; r += step) {
+		size_t rows = shape->rows - r < step ? shape->rows - r : step;
+		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)shape->out,
+			(blasint)shape->in, (blasint)rows, 1, d_out + r * stride, (blasint)stride,
+			in + r * shape->in_stride, (blasint)shape->in_stride, r > 0, d_weight,
+			(blasint)shape->weight_stride);
+	}
 }
 
 void fc_backward(float *d_in, float *d_weight, float *d_bias, const float *d_out, const float *in,
 	const float *weight, const struct fc_shape *shape)
 {
 	if (d_bias)
-		nn_kernels()->column_sum(d_bias, d_out, shape->out_stride, shape->rows, shape->out);
-	if (shape->rows == 0) {
-		if (d_weight)
-			memset(d_weight, 0, shape->out * shape->in * sizeof(float));
-		return;
-	}
+		nn_kernels()->column_sum(
+			d_bias, d_out, panel_stride(shape->out), shape->rows, shape->out);
 	if (d_weight)
-		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)shape->out,
-			(blasint)shape->in, (blasint)shape->rows, 1, d_out,
-			(blasint)shape->out_stride, in, (blasint)shape->in_stride, 0, d_weight,
-			(blasint)shape->in);
+		weight_gradient(d_weight, d_out, in, shape);
 	if (d_in)
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)shape->rows,
-			(blasint)shape->in, (blasint)shape->out, 1, d_out,
-			(blasint)shape->out_stride, weight, (blasint)shape->in, 0, d_in,
-			(blasint)shape->in_stride);
+		input_gradient(d_in, d_out, weight, shape);
+}
+
+void dot_products(
+	float *out, const float *x, const float *y, size_t rows, size_t outputs, size_t inner)
+{
+	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)rows, (blasint)outputs,
+		(blasint)inner, 1, x, (blasint)inner, y, (blasint)inner, 0, out, (blasint)outputs);
 }

@@ -8,8 +8,8 @@ void fc_forward_reference(float *out, const float *in, const float *weight, cons
 			double sum = bias ? (double)bias[o] : 0;
 			for (size_t i = 0; i < shape->in; i++)
 				sum += (double)in[r * shape->in_stride + i] *
-				       (double)weight[o * shape->in + i];
-			out[r * shape->out_stride + o] = (float)sum;
+				       (double)weight[o * shape->weight_stride + i];
+			out[r * panel_stride(shape->out) + o] = (float)sum;
 		}
 }
 
@@ -20,21 +20,21 @@ void fc_backward_reference(float *d_in, float *d_weight, float *d_bias, const fl
 		for (size_t i = 0; i < shape->in; i++) {
 			double sum = 0;
 			for (size_t o = 0; o < shape->out; o++)
-				sum += (double)d_out[r * shape->out_stride + o] *
-				       (double)weight[o * shape->in + i];
+				sum += (double)d_out[r * panel_stride(shape->out) + o] *
+				       (double)weight[o * shape->weight_stride + i];
 			d_in[r * shape->in_stride + i] = (float)sum;
 		}
 	for (size_t o = 0; o < shape->out; o++) {
 		double bias_sum = 0;
 		for (size_t r = 0; r < shape->rows; r++)
-			bias_sum += (double)d_out[r * shape->out_stride + o];
+			bias_sum += (double)d_out[r * panel_stride(shape->out) + o];
 		d_bias[o] = (float)bias_sum;
 		for (size_t i = 0; i < shape->in; i++) {
 			double sum = 0;
 			for (size_t r = 0; r < shape->rows; r++)
-				sum += (double)d_out[r * shape->out_stride + o] *
+				sum += (double)d_out[r * panel_stride(shape->out) + o] *
 				       (double)in[r * shape->in_stride + i];
-			d_weight[o * shape->in + i] = (float)sum;
+			d_weight[o * shape->weight_stride + i] = (float)sum;
 		}
 	}
 }

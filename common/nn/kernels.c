@@ -61,25 +61,6 @@ static void scatter_add(float *out, size_t out_stride, const float *in, size_t i
 		add_row(out + index[r] * out_stride, in + r * in_stride, columns);
 }
 
-static void bag_sum(float *out, size_t out_stride, const float *in, const uint32_t *offsets,
-	const uint32_t *values, size_t bags, size_t columns)
-{
-	for (size_t b = 0; b < bags; b++) {
-		float *row = out + b * out_stride;
-		memset(row, 0, columns * sizeof(float));
-		for (uint32_t i = offsets[b]; i < offsets[b + 1]; i++)
-			add_row(row, in + values[i] * columns, columns);
-	}
-}
-
-static void bag_sum_backward(float *d_in, const float *d_out, size_t d_out_stride,
-	const uint32_t *offsets, const uint32_t *values, size_t bags, size_t columns)
-{
-	for (size_t b = 0; b < bags; b++)
-		for (uint32_t i = offsets[b]; i < offsets[b + 1]; i++)
-			add_row(d_in + values[i] * columns, d_out + b * d_out_stride, columns);
-}
-
 /* A bias' last, incomplete vector, or zeros when there is none. */
 static inline f32x16 bias_tail(const float *bias, size_t columns)
 {
@@ -101,17 +82,33 @@ static void bias_add(float *x, size_t stride, const float *bias, size_t rows, si
 	}
 }
 
-static void bias_tanh(float *x, size_t stride, const float *bias, size_t rows, size_t columns)
+/* Columns [c, c + 16) of x, a bias and a bag's rows. */
+static inline f32x16 bag_add(
+	f32x16 x, const float *in, size_t stride, const uint32_t *value, const uint32_t *end)
 {
-	size_t whole = columns / LANES * LANES;
-	f32x16 tail = bias_tail(bias, columns);
-	for (size_t r = 0; r < rows; r++, x += stride) {
-		for (size_t c = 0; c < whole; c += LANES)
-			f32x16_store(x + c,
-				f32x16_tanh(f32x16_add(f32x16_load(x + c), f32x16_load(bias + c))));
-		if (whole < columns) {
-			f32x16 v = f32x16_first(f32x16_load(x + whole), columns - whole);
-			f32x16_store(x + whole, f32x16_tanh(f32x16_add(v, tail)));
+	for (; value < end; value++)
+		x = f32x16_add(x, f32x16_load(in + *value * stride));
+	return x;
+}
+
+static void bag_tanh(float *x, const float *in, const float *bias, const struct bag_batch *batch)
+{
+	const size_t stride = panel_stride(batch->columns);
+	const size_t whole = batch->columns / LANES * LANES;
+	const f32x16 tail = bias_tail(bias, batch->columns);
+	for (size_t r = 0; r < batch->rows; r++, x += stride) {
+		const uint32_t *first = batch->values + batch->offsets[r];
+		const uint32_t *end = batch->values + batch->offsets[r + 1];
+		for (size_t c = 0; c < whole; c += LANES) {
+			f32x16 v = f32x16_add(f32x16_load(x + c), f32x16_load(bias + c));
+			v = bag_add(v, in + c, stride, first, end);
+			f32x16_store(x + c, f32x16_tanh(v));
+		}
+		if (whole < batch->columns) {
+			f32x16 v = f32x16_add(f32x16_load(x + whole), tail);
+			v = bag_add(v, in + whole, stride, first, end);
+			v = f32x16_first(v, batch->columns - whole);
+			f32x16_store(x + whole, f32x16_tanh(v));
 		}
 	}
 }
@@ -122,16 +119,19 @@ static inline f32x16 through_tanh(f32x16 d, f32x16 y)
 	return f32x16_mul(d, f32x16_sub(f32x16_splat(1), f32x16_mul(y, y)));
 }
 
-static void tanh_backward(float *d, const float *y, size_t stride, size_t rows, size_t columns)
+static void bag_tanh_backward(float *d, float *d_in, const float *y, const struct bag_batch *batch)
 {
-	size_t whole = columns / LANES * LANES;
-	for (size_t r = 0; r < rows; r++, d += stride, y += stride) {
+	const size_t stride = panel_stride(batch->columns);
+	const size_t whole = batch->columns / LANES * LANES;
+	for (size_t r = 0; r < batch->rows; r++, d += stride, y += stride) {
 		for (size_t c = 0; c < whole; c += LANES)
 			f32x16_store(d + c, through_tanh(f32x16_load(d + c), f32x16_load(y + c)));
-		if (whole < columns) {
+		if (whole < batch->columns) {
 			f32x16 v = through_tanh(f32x16_load(d + whole), f32x16_load(y + whole));
-			f32x16_store(d + whole, f32x16_first(v, columns - whole));
+			f32x16_store(d + whole, f32x16_first(v, batch->columns - whole));
 		}
+		for (uint32_t i = batch->offsets[r]; i < batch->offsets[r + 1]; i++)
+			add_row(d_in + batch->values[i] * stride, d, stride);
 	}
 }
 
@@ -330,11 +330,9 @@ const struct nn_kernels NN_TABLE = {
 	.name = NN_NAME,
 	.gather = gather,
 	.scatter_add = scatter_add,
-	.bag_sum = bag_sum,
-	.bag_sum_backward = bag_sum_backward,
 	.bias_add = bias_add,
-	.bias_tanh = bias_tanh,
-	.tanh_backward = tanh_backward,
+	.bag_tanh = bag_tanh,
+	.bag_tanh_backward = bag_tanh_backward,
 	.column_sum = column_sum,
 	.sequence_sum = sequence_sum,
 	.sequence_max = sequence_max,

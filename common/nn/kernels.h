@@ -62,6 +62,16 @@ struct pair_batch {
 	size_t stride;		 /* of both panels */
 };
 
+/*
+ * R rows of a panel, each with a bag of rows of another panel of the same stride: row r's are
+ * values[offsets[r]] .. values[offsets[r + 1] - 1].
+ */
+struct bag_batch {
+	size_t rows, columns;	 /* R, C */
+	const uint32_t *offsets; /* [R + 1], ascending */
+	const uint32_t *values;
+};
+
 struct nn_kernels {
 	const char *name; /* "avx512f" */
 
@@ -73,25 +83,20 @@ struct nn_kernels {
 	void (*scatter_add)(float *out, size_t out_stride, const float *in, size_t in_stride,
 		const uint32_t *index, size_t rows, size_t columns);
 
-	/*
-	 * Embedding sum. out[b][c] = sum of in[values[i]][c] over i in [offsets[b], offsets[b +
-	 * 1]); 0 for an empty bag. in is [D x columns] with stride `columns`.
-	 */
-	void (*bag_sum)(float *out, size_t out_stride, const float *in, const uint32_t *offsets,
-		const uint32_t *values, size_t bags, size_t columns);
-
-	/* d_in[values[i]][c] += d_out[b][c] over the same i. */
-	void (*bag_sum_backward)(float *d_in, const float *d_out, size_t d_out_stride,
-		const uint32_t *offsets, const uint32_t *values, size_t bags, size_t columns);
-
 	/* x[r][c] += bias[c] over a panel. */
 	void (*bias_add)(float *x, size_t stride, const float *bias, size_t rows, size_t columns);
 
-	/* x[r][c] = tanh(x[r][c] + bias[c]) over a panel. */
-	void (*bias_tanh)(float *x, size_t stride, const float *bias, size_t rows, size_t columns);
+	/* x[r][c] = tanh(x[r][c] + bias[c] + sum of in[v][c] over the values v of row r's bag),
+	 * added up from the left. */
+	void (*bag_tanh)(
+		float *x, const float *in, const float *bias, const struct bag_batch *batch);
 
-	/* d[r][c] *= 1 - y[r][c]^2 over panels of one stride: from d/dy to d/dx of y = tanh x. */
-	void (*tanh_backward)(float *d, const float *y, size_t stride, size_t rows, size_t columns);
+	/*
+	 * Its gradient, from d/dy to d/dx of y = tanh x: d[r][c] *= 1 - y[r][c]^2, then
+	 * d_in[v][c] += d[r][c] for the values v of row r's bag.
+	 */
+	void (*bag_tanh_backward)(
+		float *d, float *d_in, const float *y, const struct bag_batch *batch);
 
 	/* out[c] = sum over r of in[r][c] over a panel: a bias' gradient. out has `columns`. */
 	void (*column_sum)(float *out, const float *in, size_t stride, size_t rows, size_t columns);

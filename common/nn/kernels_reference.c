@@ -19,27 +19,6 @@ static void scatter_add(float *out, size_t out_stride, const float *in, size_t i
 			out[index[r] * out_stride + c] += in[r * in_stride + c];
 }
 
-static void bag_sum(float *out, size_t out_stride, const float *in, const uint32_t *offsets,
-	const uint32_t *values, size_t bags, size_t columns)
-{
-	for (size_t b = 0; b < bags; b++)
-		for (size_t c = 0; c < columns; c++) {
-			double sum = 0;
-			for (size_t i = offsets[b]; i < offsets[b + 1]; i++)
-				sum += (double)in[values[i] * columns + c];
-			out[b * out_stride + c] = (float)sum;
-		}
-}
-
-static void bag_sum_backward(float *d_in, const float *d_out, size_t d_out_stride,
-	const uint32_t *offsets, const uint32_t *values, size_t bags, size_t columns)
-{
-	for (size_t b = 0; b < bags; b++)
-		for (size_t i = offsets[b]; i < offsets[b + 1]; i++)
-			for (size_t c = 0; c < columns; c++)
-				d_in[values[i] * columns + c] += d_out[b * d_out_stride + c];
-}
-
 static void bias_add(float *x, size_t stride, const float *bias, size_t rows, size_t columns)
 {
 	for (size_t r = 0; r < rows; r++)
@@ -47,20 +26,31 @@ static void bias_add(float *x, size_t stride, const float *bias, size_t rows, si
 			x[r * stride + c] = c < columns ? x[r * stride + c] + bias[c] : 0;
 }
 
-static void bias_tanh(float *x, size_t stride, const float *bias, size_t rows, size_t columns)
+static void bag_tanh(float *x, const float *in, const float *bias, const struct bag_batch *batch)
 {
-	bias_add(x, stride, bias, rows, columns);
-	for (size_t i = 0; i < rows * stride; i++)
-		x[i] = (float)tanh((double)x[i]);
+	size_t stride = panel_stride(batch->columns);
+	for (size_t r = 0; r < batch->rows; r++)
+		for (size_t c = 0; c < stride; c++) {
+			double sum = 0;
+			if (c < batch->columns)
+				sum = (double)x[r * stride + c] + (double)bias[c];
+			for (size_t i = batch->offsets[r];
+				i < batch->offsets[r + 1] && c < batch->columns; i++)
+				sum += (double)in[batch->values[i] * stride + c];
+			x[r * stride + c] = (float)tanh(sum);
+		}
 }
 
-static void tanh_backward(float *d, const float *y, size_t stride, size_t rows, size_t columns)
+static void bag_tanh_backward(float *d, float *d_in, const float *y, const struct bag_batch *batch)
 {
-	for (size_t r = 0; r < rows; r++)
+	size_t stride = panel_stride(batch->columns);
+	for (size_t r = 0; r < batch->rows; r++)
 		for (size_t c = 0; c < stride; c++) {
 			double h = (double)y[r * stride + c];
 			double dh = (double)d[r * stride + c];
-			d[r * stride + c] = c < columns ? (float)(dh * (1 - h * h)) : 0;
+			d[r * stride + c] = c < batch->columns ? (float)(dh * (1 - h * h)) : 0;
+			for (size_t i = batch->offsets[r]; i < batch->offsets[r + 1]; i++)
+				d_in[batch->values[i] * stride + c] += d[r * stride + c];
 		}
 }
 
@@ -244,11 +234,9 @@ const struct nn_kernels nn_kernels_reference = {
 	.name = "reference",
 	.gather = gather,
 	.scatter_add = scatter_add,
-	.bag_sum = bag_sum,
-	.bag_sum_backward = bag_sum_backward,
 	.bias_add = bias_add,
-	.bias_tanh = bias_tanh,
-	.tanh_backward = tanh_backward,
+	.bag_tanh = bag_tanh,
+	.bag_tanh_backward = bag_tanh_backward,
 	.column_sum = column_sum,
 	.sequence_sum = sequence_sum,
 	.sequence_max = sequence_max,

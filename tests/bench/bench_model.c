@@ -113,7 +113,7 @@ struct lanes {
 	uint32_t count;			       /* of batches */
 	uint32_t index[TABLES][WORDS + USERS]; /* of the planned rows in their tables */
 	struct model_rows rows[TABLES];
-	float *dense;
+	float *dense, *packed;
 	struct model_workspace *workspace;
 };
 
@@ -124,6 +124,7 @@ static enum status pass(struct lanes *lanes, struct bench_samples *samples, stru
 	const struct clock *clock = bench_cpu_clock();
 	const uint64_t start = clock_now_ns(clock);
 	uint64_t examples = 0;
+	const struct model_weights weights = {lanes->dense, lanes->packed};
 	for (uint32_t b = 0; b < lanes->count; b++) {
 		const struct model_batch *batch = &lanes->batches[b].batch;
 		const uint64_t before = clock_now_ns(clock);
@@ -137,7 +138,7 @@ static enum status pass(struct lanes *lanes, struct bench_samples *samples, stru
 			for (uint32_t j = 0; j < count; j++)
 				lanes->index[t][j] = (uint32_t)ids[j];
 		}
-		status = model_train(lanes->workspace, lanes->dense, lanes->rows, err);
+		status = model_train(lanes->workspace, &weights, lanes->rows, err);
 		if (status != STATUS_OK)
 			return status;
 		examples += batch->example_count;
@@ -186,6 +187,9 @@ static enum status measure(const struct bench *bench, uint32_t lane_size,
 	if (status == STATUS_OK)
 		status = memory_alloc(
 			&lanes.dense, model_dense_size(model), sizeof(float), "dense", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(
+			&lanes.packed, model_packed_size(model), sizeof(float), "dense", err);
 	for (uint32_t t = 0; t < TABLES && status == STATUS_OK; t++) {
 		const struct model_table *table = model_table(model, t);
 		status = memory_alloc(
@@ -200,6 +204,7 @@ static enum status measure(const struct bench *bench, uint32_t lane_size,
 		status = lane_batch_init(&lanes.batches[b], &world, &random, lane_size, err);
 	if (status == STATUS_OK) {
 		model_dense_init(model, 1, lanes.dense);
+		model_pack(model, lanes.packed, lanes.dense, 0, model_dense_size(model));
 		bench_samples_start(samples, bench);
 	}
 	while (status == STATUS_OK && bench_samples_wanted(samples))
@@ -216,6 +221,7 @@ static enum status measure(const struct bench *bench, uint32_t lane_size,
 	}
 	for (uint32_t t = 0; t < TABLES; t++)
 		free(tables[t]);
+	free(lanes.packed);
 	free(lanes.dense);
 	model_workspace_free(lanes.workspace);
 	model_free(model);

@@ -229,6 +229,9 @@ static void random_parameters(struct fixture *fixture, uint64_t seed)
 	}
 	for (size_t i = 0; i < n; i++)
 		fixture->reference.dense[i] = (double)fixture->dense[i];
+	float *packed = own(fixture, model_packed_size(model), sizeof(*packed));
+	model_pack(model, packed, fixture->dense, 0, n);
+	fixture->weights = (struct model_weights){fixture->dense, packed};
 }
 
 static void random_tables(struct fixture *fixture, uint64_t seed)

@@ -33,6 +33,7 @@ struct fixture {
 	struct model_workspace *workspace;
 	struct model_batch batch;
 	float *dense;
+	struct model_weights weights;  /* of dense */
 	float *tables[FIXTURE_TABLES]; /* [rows + 1][dim] */
 	uint32_t *index[FIXTURE_TABLES];
 	struct model_rows rows[FIXTURE_TABLES];

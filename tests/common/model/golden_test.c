@@ -144,6 +144,9 @@ static void run(const struct golden *golden)
 		const struct model_tensor *tensor = model_tensor(model, i);
 		(void)numbers(&stream, dense + tensor->offset, (size_t)tensor->rows * tensor->cols);
 	}
+	float *packed = calloc(model_packed_size(model), sizeof(float));
+	model_pack(model, packed, dense, 0, model_dense_size(model));
+	const struct model_weights weights = {dense, packed};
 	const struct model_batch batch = batch_init(&b, &stream);
 	assert_ok(model_plan(workspace, &batch, &err), &err);
 	for (uint32_t t = 0; t < TABLES; t++) {
@@ -153,13 +156,14 @@ static void run(const struct golden *golden)
 			index[t][j] = (uint32_t)ids[j];
 		rows[t] = (struct model_rows){tables[t], index[t]};
 	}
-	assert_ok(model_score(workspace, dense, rows, scores, &err), &err);
+	assert_ok(model_score(workspace, &weights, rows, scores, &err), &err);
 	for (uint32_t e = 0; e < GOLDEN_EXAMPLES; e++)
 		ck_assert_double_eq_tol((double)scores[e], golden->scores[e], 1e-5);
-	assert_ok(model_train(workspace, dense, rows, &err), &err);
+	assert_ok(model_train(workspace, &weights, rows, &err), &err);
 	check_gradients(model, workspace, golden, &stream);
 	for (uint32_t t = 0; t < TABLES; t++)
 		free(tables[t]);
+	free(packed);
 	free(dense);
 	model_workspace_free(workspace);
 	model_free(model);

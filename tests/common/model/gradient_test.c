@@ -49,7 +49,7 @@ static void check_model(const char *config)
 	struct fixture fixture;
 	struct error err;
 	fixture_init(&fixture, &(struct fixture_options){config, 9, 16, 24, 5});
-	assert_ok(model_train(fixture.workspace, fixture.dense, fixture.rows, &err), &err);
+	assert_ok(model_train(fixture.workspace, &fixture.weights, fixture.rows, &err), &err);
 	double loss = reference_loss(&fixture.reference, &fixture.batch);
 	ck_assert_double_eq_tol(
 		model_cost(fixture.workspace) * (double)fixture.batch.scale, loss, 1e-5 * loss);

@@ -199,7 +199,7 @@ START_TEST(scores_match_the_double_precision_reference)
 	struct error err;
 	float scores[60];
 	fixture_init(&f, &(struct fixture_options){"{}", 12, 20, 60, 2});
-	assert_ok(model_score(f.workspace, f.dense, f.rows, scores, &err), &err);
+	assert_ok(model_score(f.workspace, &f.weights, f.rows, scores, &err), &err);
 	for (uint32_t e = 0; e < 60; e++)
 		ck_assert_double_eq_tol((double)scores[e],
 			reference_score(&f.reference, &f.batch.users[f.batch.example_user[e]],
@@ -233,6 +233,23 @@ static float *floats(size_t n)
 	return values;
 }
 
+START_TEST(weights_packed_in_parts_are_those_packed_at_once)
+{
+	struct fixture f;
+	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 11});
+	size_t n = model_dense_size(f.model), packed = model_packed_size(f.model);
+	for (size_t step = 1; step < 2 * n; step = step * 3 + 1) {
+		float *parts = floats(packed);
+		for (size_t begin = 0; begin < n; begin += step)
+			model_pack(f.model, parts, f.dense, begin,
+				begin + step < n ? begin + step : n);
+		ck_assert_mem_eq(parts, f.weights.packed, packed * sizeof(float));
+		free(parts);
+	}
+	fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(a_second_workspace_and_moved_parameters_give_the_same_bits)
 {
 	struct fixture f;
@@ -240,8 +257,9 @@ START_TEST(a_second_workspace_and_moved_parameters_give_the_same_bits)
 	fixture_init(&f, &(struct fixture_options){"{}", 30, 30, 64, 3});
 	float *first = floats(COLLECTED), *second = floats(COLLECTED);
 	size_t dense_size = model_dense_size(f.model);
-	float *moved = floats(dense_size + 16);
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	size_t packed_size = model_packed_size(f.model);
+	float *moved = floats(dense_size + 16), *moved_packed = floats(packed_size + 16);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	double cost = model_cost(f.workspace);
 	size_t n = collect(&f, first);
 	ck_assert_uint_lt(n, COLLECTED);
@@ -254,6 +272,8 @@ START_TEST(a_second_workspace_and_moved_parameters_give_the_same_bits)
 		assert_ok(model_workspace_new(&f.workspace, f.model, &err), &err);
 		fixture_plan(&f);
 		memcpy(moved + shift, f.dense, dense_size * sizeof(float));
+		memcpy(moved_packed + shift, f.weights.packed, packed_size * sizeof(float));
+		const struct model_weights weights = {moved + shift, moved_packed + shift};
 		for (uint32_t t = 0; t < FIXTURE_TABLES; t++) {
 			uint32_t count, dim = model_table(f.model, t)->dim;
 			(void)model_plan_ids(f.workspace, t, &count);
@@ -264,7 +284,7 @@ START_TEST(a_second_workspace_and_moved_parameters_give_the_same_bits)
 					dim * sizeof(float));
 			rows[t] = (struct model_rows){packed[t] + shift, NULL};
 		}
-		assert_ok(model_train(f.workspace, moved + shift, rows, &err), &err);
+		assert_ok(model_train(f.workspace, &weights, rows, &err), &err);
 		ck_assert(model_cost(f.workspace) == cost);
 		ck_assert_uint_eq(collect(&f, second), n);
 		ck_assert_mem_eq(first, second, n * sizeof(float));
@@ -272,6 +292,7 @@ START_TEST(a_second_workspace_and_moved_parameters_give_the_same_bits)
 			free(packed[t]);
 	}
 	free(moved);
+	free(moved_packed);
 	free(first);
 	free(second);
 	fixture_fini(&f);
@@ -285,7 +306,7 @@ START_TEST(a_workspace_carries_nothing_over_from_other_batches)
 	fixture_init(&f, &(struct fixture_options){ODD, 20, 30, 64, 4});
 	float *first = floats(COLLECTED), *second = floats(COLLECTED);
 	const struct model_batch whole = f.batch;
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	size_t n = collect(&f, first);
 	/* A smaller batch, one without titles, one without anything. */
 	f.batch.example_count = 0;
@@ -293,7 +314,7 @@ START_TEST(a_workspace_carries_nothing_over_from_other_batches)
 	f.batch.movie_count = 1;
 	for (int round = 0; round < 2; round++) {
 		fixture_plan(&f);
-		assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+		assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 		ck_assert(model_cost(f.workspace) == 0);
 		const float *gradient = model_dense_gradient(f.workspace);
 		for (size_t i = 0; i < model_dense_size(f.model); i++)
@@ -303,7 +324,7 @@ START_TEST(a_workspace_carries_nothing_over_from_other_batches)
 	}
 	f.batch = whole;
 	fixture_plan(&f);
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	ck_assert_uint_eq(collect(&f, second), n);
 	ck_assert_mem_eq(first, second, n * sizeof(float));
 	free(first);
@@ -317,7 +338,7 @@ START_TEST(padding_between_tensors_has_no_gradient)
 	struct fixture f;
 	struct error err;
 	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 5});
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	const float *gradient = model_dense_gradient(f.workspace);
 	size_t at = 0;
 	for (uint32_t i = 0; i <= model_tensor_count(f.model); i++) {
@@ -340,7 +361,7 @@ START_TEST(repeating_every_example_doubles_the_gradient)
 	float labels[80];
 	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 6});
 	float *once = floats(COLLECTED), *twice = floats(COLLECTED);
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	size_t n = collect(&f, once);
 	for (uint32_t e = 0; e < 80; e++) {
 		user[e] = f.batch.example_user[e % 40];
@@ -352,7 +373,7 @@ START_TEST(repeating_every_example_doubles_the_gradient)
 	f.batch.example_movie = movie;
 	f.batch.labels = labels;
 	fixture_plan(&f);
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	ck_assert_uint_eq(collect(&f, twice), n);
 	for (size_t i = 0; i < n; i++)
 		if (fabsf(twice[i] - 2 * once[i]) > 1e-5f * (1 + fabsf(once[i])))
@@ -371,8 +392,8 @@ START_TEST(the_order_of_examples_does_not_matter)
 	float labels[40], scores[40], reversed[40];
 	fixture_init(&f, &(struct fixture_options){ODD, 9, 16, 40, 7});
 	float *first = floats(COLLECTED), *second = floats(COLLECTED);
-	assert_ok(model_score(f.workspace, f.dense, f.rows, scores, &err), &err);
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	assert_ok(model_score(f.workspace, &f.weights, f.rows, scores, &err), &err);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	size_t n = collect(&f, first);
 	for (uint32_t e = 0; e < 40; e++) {
 		user[e] = f.batch.example_user[39 - e];
@@ -383,8 +404,8 @@ START_TEST(the_order_of_examples_does_not_matter)
 	f.batch.example_movie = movie;
 	f.batch.labels = labels;
 	fixture_plan(&f);
-	assert_ok(model_score(f.workspace, f.dense, f.rows, reversed, &err), &err);
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	assert_ok(model_score(f.workspace, &f.weights, f.rows, reversed, &err), &err);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	for (uint32_t e = 0; e < 40; e++)
 		ck_assert(scores[e] == reversed[39 - e]);
 	ck_assert_uint_eq(collect(&f, second), n);
@@ -406,13 +427,13 @@ START_TEST(vectors_of_each_tower_give_the_scores_of_pairs)
 	const struct model_batch whole = f.batch;
 	size_t dim = model_vector_dim(f.model);
 	float *users = floats(9 * dim), *movies = floats(16 * dim);
-	assert_ok(model_score(f.workspace, f.dense, f.rows, scores, &err), &err);
+	assert_ok(model_score(f.workspace, &f.weights, f.rows, scores, &err), &err);
 	f.batch = (struct model_batch){.user_count = 9, .users = whole.users};
 	fixture_plan(&f);
-	assert_ok(model_user_vectors(f.workspace, f.dense, f.rows, users, &err), &err);
+	assert_ok(model_user_vectors(f.workspace, &f.weights, f.rows, users, &err), &err);
 	f.batch = (struct model_batch){.movie_count = 16, .movies = whole.movies};
 	fixture_plan(&f);
-	assert_ok(model_movie_vectors(f.workspace, f.dense, f.rows, movies, &err), &err);
+	assert_ok(model_movie_vectors(f.workspace, &f.weights, f.rows, movies, &err), &err);
 	for (uint32_t e = 0; e < 40; e++)
 		ck_assert(
 			scores[e] == model_pair_score(f.model, users + whole.example_user[e] * dim,
@@ -449,11 +470,11 @@ START_TEST(a_batch_that_does_not_fit_the_tables_is_refused)
 		.example_count = 1, .example_user = &zero, .example_movie = &zero};
 	assert_fails(model_plan(f.workspace, &batch, &err), STATUS_INVALID_ARGUMENT, &err,
 		"example 0: user 0 of 0");
-	assert_fails(model_train(f.workspace, f.dense, f.rows, &err), STATUS_FAILED_PRECONDITION,
+	assert_fails(model_train(f.workspace, &f.weights, f.rows, &err), STATUS_FAILED_PRECONDITION,
 		&err, "no batch is planned");
 	f.batch.labels = NULL;
 	fixture_plan(&f);
-	assert_fails(model_train(f.workspace, f.dense, f.rows, &err), STATUS_FAILED_PRECONDITION,
+	assert_fails(model_train(f.workspace, &f.weights, f.rows, &err), STATUS_FAILED_PRECONDITION,
 		&err, "labels");
 	fixture_fini(&f);
 }
@@ -465,14 +486,14 @@ START_TEST(steps_allocate_nothing_after_the_first)
 	struct error err;
 	fixture_init(&f, &(struct fixture_options){"{}", 30, 30, 64, 10});
 	const struct model_batch whole = f.batch;
-	assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+	assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
 	for (uint32_t n = 1; n <= 30; n++) {
 		f.batch = whole;
 		f.batch.user_count = f.batch.movie_count = n;
 		f.batch.example_count = 0;
 		fixture_plan(&f);
-		assert_ok(model_train(f.workspace, f.dense, f.rows, &err), &err);
+		assert_ok(model_train(f.workspace, &f.weights, f.rows, &err), &err);
 	}
 	ck_assert_uint_eq(mallinfo2().uordblks + mallinfo2().hblkhd, before);
 	fixture_fini(&f);
@@ -488,6 +509,7 @@ int main(void)
 		errors_in_the_configuration_name_the_key, a_configuration_survives_json,
 		planned_ids_are_distinct_and_in_order_of_first_use,
 		scores_match_the_double_precision_reference,
+		weights_packed_in_parts_are_those_packed_at_once,
 		a_second_workspace_and_moved_parameters_give_the_same_bits,
 		a_workspace_carries_nothing_over_from_other_batches,
 		padding_between_tensors_has_no_gradient,

@@ -137,16 +137,18 @@ static size_t random_offsets(struct bench *b, uint32_t *offsets, size_t bags)
 
 static void bags(struct bench *b, const struct nn_kernels *kernels)
 {
-	size_t count = below(b, 20), source = 1 + below(b, 10), n = 1 + below(b, 50);
-	size_t stride = n + below(b, 20);
-	size_t items = random_offsets(b, b->index[0], count);
-	random_index(b, b->index[1], items, source);
-	BOTH("bag_sum", K->bag_sum(OUT[0], stride, b->in[0], b->index[0], b->index[1], count, n));
-	BOTH("bag_sum_backward",
-		K->bag_sum_backward(OUT[1], b->in[0], stride, b->index[0], b->index[1], count, n));
+	struct bag_batch batch = {.rows = below(b, 20),
+		.columns = 1 + below(b, 70),
+		.offsets = b->index[0],
+		.values = b->index[1]};
+	size_t source = 1 + below(b, 10), stride = panel_stride(batch.columns);
+	random_index(b, b->index[1], random_offsets(b, b->index[0], batch.rows), source);
+	clear_padding(b->in[0], source, batch.columns, stride);
+	BOTH("bag_tanh", K->bag_tanh(OUT[0], b->in[0], b->in[1], &batch));
+	BOTH("bag_tanh_backward", K->bag_tanh_backward(OUT[1], OUT[2], b->in[2], &batch));
 }
 
-START_TEST(embedding_sums_match_the_reference)
+START_TEST(sums_of_bags_through_tanh_match_the_reference)
 {
 	on_every_instruction_set(bags);
 }
@@ -156,27 +158,30 @@ static void panels(struct bench *b, const struct nn_kernels *kernels)
 {
 	size_t rows = below(b, 30), n = 1 + below(b, 70), stride = panel_stride(n);
 	BOTH("bias_add", K->bias_add(OUT[0], stride, b->in[0], rows, n));
-	BOTH("bias_tanh", K->bias_tanh(OUT[1], stride, b->in[0], rows, n));
-	BOTH("tanh_backward", K->tanh_backward(OUT[1], b->in[0], stride, rows, n));
 	BOTH("column_sum", K->column_sum(OUT[2], b->in[0], stride, rows, n));
 }
 
-START_TEST(bias_tanh_and_column_sums_match_the_reference)
+START_TEST(biases_and_column_sums_match_the_reference)
 {
 	on_every_instruction_set(panels);
 }
 END_TEST
 
+/* Offsets of rows whose bags are empty. */
+static const uint32_t no_bags[16];
+
 START_TEST(tanh_is_right_at_its_ends)
 {
 	const float in[] = {0, 1e-30f, -1e-4f, 0.5f, -9, 100, -3e38f, INFINITY, -INFINITY};
 	const float zero[16] = {0};
+	const struct bag_batch batch = {
+		.rows = 1, .columns = 9, .offsets = no_bags, .values = no_bags};
 	for (const struct nn_kernels *const *each = nn_kernels_all(); *each; each++) {
 		float x[16] = {0};
 		if (!nn_kernels_runnable(*each))
 			continue;
 		memcpy(x, in, sizeof(in));
-		(*each)->bias_tanh(x, 16, zero, 1, 9);
+		(*each)->bag_tanh(x, zero, zero, &batch);
 		for (size_t i = 0; i < 9; i++) {
 			double expected = tanh((double)in[i]);
 			ck_assert_double_eq_tol(
@@ -317,7 +322,8 @@ START_TEST(every_instruction_set_gives_the_same_bits)
 			memcpy(b->slow[i], b->in[2], sizeof(b->slow[i]));
 			if (strcmp(all[i]->name, "baseline") == 0)
 				continue;
-			all[i]->bias_tanh(b->slow[i], panel_stride(n), b->in[0], 9, n);
+			const struct bag_batch batch = {9, n, no_bags, no_bags};
+			all[i]->bag_tanh(b->slow[i], b->in[1], b->in[0], &batch);
 			ck_assert_mem_eq(b->slow[i], b->slow[0], 9 * panel_stride(n));
 		}
 	}
@@ -332,19 +338,49 @@ START_TEST(results_do_not_depend_on_where_arrays_lie)
 	for (size_t shift = 1; shift < 17; shift++) {
 		size_t n = 1 + below(b, 100), rows = 7, stride = panel_stride(n);
 		const struct fc_shape shape = {rows, stride, n, stride, stride};
+		const struct bag_batch batch = {rows, n, no_bags, no_bags};
 		refill(b);
 		memcpy(b->in[2] + shift, b->in[0], rows * stride * sizeof(float));
 		memset(b->fast, 0, sizeof(b->fast));
 		fc_forward(b->fast[0], b->in[0], b->in[1], b->in[1], &shape);
 		fc_forward(b->fast[1] + shift, b->in[2] + shift, b->in[1], b->in[1], &shape);
 		ck_assert_mem_eq(b->fast[0], b->fast[1] + shift, rows * stride);
-		kernels->bias_tanh(b->fast[0], stride, b->in[0], rows, n);
-		kernels->bias_tanh(b->fast[1] + shift, stride, b->in[2] + shift, rows, n);
+		kernels->bag_tanh(b->fast[0], b->in[1], b->in[0], &batch);
+		kernels->bag_tanh(b->fast[1] + shift, b->in[1], b->in[2] + shift, &batch);
 		ck_assert_mem_eq(b->fast[0], b->fast[1] + shift, rows * stride);
 	}
 	free(b);
 }
 END_TEST
+
+/* A layer of this shape, its weights some columns of a larger matrix. */
+static void check_fully_connected(struct bench *b, const struct fc_shape *shape)
+{
+	const float *in = b->in[0], *weight = b->in[1], *bias = b->in[2];
+	float *packed = b->fast[1], *d_bias = b->fast[2] + ARRAY - 128;
+	const size_t stride = panel_stride(shape->out);
+	memset(packed, 0, shape->in * stride * sizeof(float));
+	for (size_t o = 0; o < shape->out; o++)
+		fc_pack_row(packed + o, stride, weight + o * shape->weight_stride, shape->in);
+	fc_forward(b->fast[0], in, packed, bias, shape);
+	fc_forward_reference(b->slow[0], in, weight, bias, shape);
+	/* The padding of a panel's rows is 0. */
+	clear_padding(b->slow[0], shape->rows, shape->out, stride);
+	memcpy(b->slow[1], b->fast[1], sizeof(b->slow[1]));
+	check_within(b, "OpenBLAS", "fully connected, forward", 5e-5);
+
+	fc_forward_add(b->fast[0], in, packed, shape);
+	for (size_t r = 0; r < shape->rows; r++)
+		for (size_t o = 0; o < shape->out; o++)
+			b->slow[0][r * stride + o] += b->slow[0][r * stride + o] - bias[o];
+	check_within(b, "OpenBLAS", "fully connected, added", 5e-5);
+
+	memcpy(b->slow[1], b->fast[1], sizeof(b->slow[1]));
+	fc_backward(b->fast[1], b->fast[2], d_bias, bias, in, weight, shape);
+	fc_backward_reference(
+		b->slow[1], b->slow[2], b->slow[2] + ARRAY - 128, bias, in, weight, shape);
+	check_within(b, "OpenBLAS", "fully connected, backward", 5e-5);
+}
 
 START_TEST(fully_connected_layers_match_the_reference)
 {
@@ -355,17 +391,40 @@ START_TEST(fully_connected_layers_match_the_reference)
 		struct fc_shape shape = {
 			.rows = below(b, 40), .in = 1 + below(b, 100), .out = 1 + below(b, 100)};
 		shape.in_stride = shape.in + below(b, 4);
-		shape.out_stride = panel_stride(shape.out);
-		const float *in = b->in[0], *weight = b->in[1], *bias = b->in[2];
-		fc_forward(b->fast[0], in, weight, bias, &shape);
-		fc_forward_reference(b->slow[0], in, weight, bias, &shape);
-		fc_backward(b->fast[1], b->fast[2], b->fast[2] + 16000, bias, in, weight, &shape);
-		fc_backward_reference(
-			b->slow[1], b->slow[2], b->slow[2] + 16000, bias, in, weight, &shape);
-		/* The padding of a panel's rows is the bias' kernel's affair. */
-		clear_padding(b->slow[0], shape.rows, shape.out, shape.out_stride);
-		clear_padding(b->fast[0], shape.rows, shape.out, shape.out_stride);
-		check_within(b, "OpenBLAS", "fully connected", 5e-5);
+		shape.weight_stride = shape.in + below(b, 40);
+		check_fully_connected(b, &shape);
+	}
+	free(b);
+}
+END_TEST
+
+START_TEST(dot_products_match_the_reference)
+{
+	struct bench *b = bench_new(8);
+	nn_init();
+	for (int round = 0; round < ROUNDS; round++) {
+		refill(b);
+		size_t rows = 1 + below(b, 40), n = 1 + below(b, 100), inner = 1 + below(b, 100);
+		dot_products(b->fast[0], b->in[0], b->in[1], rows, n, inner);
+		for (size_t r = 0; r < rows; r++)
+			for (size_t o = 0; o < n; o++)
+				b->slow[0][r * n + o] = nn_kernels_reference.dot(
+					b->in[0] + r * inner, b->in[1] + o * inner, inner);
+		check_within(b, "OpenBLAS", "dot products", 5e-5);
+	}
+	free(b);
+}
+END_TEST
+
+START_TEST(products_that_are_cut_into_rows_match_the_reference)
+{
+	struct bench *b = bench_new(7);
+	nn_init();
+	/* On both sides of the million multiplications at which fc.c begins to cut. */
+	for (size_t rows = 61; rows < 145; rows += 7) {
+		refill(b);
+		const struct fc_shape shape = {rows, 100, 98, 102, 103};
+		check_fully_connected(b, &shape);
 	}
 	free(b);
 }
@@ -386,14 +445,15 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {gather_and_scatter_add_match_the_reference,
-		embedding_sums_match_the_reference, bias_tanh_and_column_sums_match_the_reference,
-		tanh_is_right_at_its_ends,
+		sums_of_bags_through_tanh_match_the_reference,
+		biases_and_column_sums_match_the_reference, tanh_is_right_at_its_ends,
 		sequence_convolutions_summed_over_time_match_the_reference,
 		sequence_convolutions_with_max_over_time_match_the_reference,
 		the_first_of_equal_maxima_wins, cosines_match_the_reference,
 		every_instruction_set_gives_the_same_bits,
 		results_do_not_depend_on_where_arrays_lie,
-		fully_connected_layers_match_the_reference, the_squared_loss_matches_the_reference,
-		NULL};
+		fully_connected_layers_match_the_reference, dot_products_match_the_reference,
+		products_that_are_cut_into_rows_match_the_reference,
+		the_squared_loss_matches_the_reference, NULL};
 	return run_cases("kernels", cases);
 }
