@@ -8,10 +8,11 @@
 #include <string.h>
 
 #define ID_SET_MAX (UINT32_MAX / 4)
+#define SLOTS_MIN  32u
 
 static enum status allocate(struct id_set *ret, uint32_t capacity, struct error *err)
 {
-	uint32_t slots = 32;
+	uint32_t slots = SLOTS_MIN;
 	while (slots < capacity * 2)
 		slots *= 2;
 	struct id_set set = {.capacity = slots / 2, .slot_mask = slots - 1, .generation = 1};
@@ -60,19 +61,42 @@ static void occupy(struct id_set *set, uint32_t slot, uint32_t position)
 	set->slots[slot] = (struct id_set_slot){set->generation, position};
 }
 
-void id_set_clear(struct id_set *set)
+static void next_generation(struct id_set *set)
 {
-	set->count = 0;
 	set->generation++;
 	if (set->generation == 0) {
 		/* Once in 2^32 rounds: slots of the first generation must not come alive again. */
-		memset(set->slots, 0, ((size_t)set->slot_mask + 1) * sizeof(*set->slots));
+		memset(set->slots, 0, 2 * (size_t)set->capacity * sizeof(*set->slots));
 		set->generation = 1;
 	}
 }
 
+void id_set_clear(struct id_set *set)
+{
+	uint32_t slots = SLOTS_MIN;
+	while (slots < 2 * set->capacity && slots / 4 < set->count)
+		slots *= 2;
+	set->slot_mask = slots - 1;
+	set->count = 0;
+	next_generation(set);
+}
+
+/* Gives the ids their slots again; count is at most half of them. */
+static void number_again(struct id_set *set)
+{
+	next_generation(set);
+	for (uint32_t i = 0; i < set->count; i++)
+		occupy(set, probe(set, set->ids[i]), i);
+}
+
+/* Twice the slots: more of those that there are, or new ones. */
 static enum status grow(struct id_set *set, struct error *err)
 {
+	if (set->slot_mask / 2 + 1 < set->capacity) {
+		set->slot_mask = 2 * set->slot_mask + 1;
+		number_again(set);
+		return STATUS_OK;
+	}
 	if (set->capacity > ID_SET_MAX)
 		return error_set(
 			err, STATUS_RESOURCE_EXHAUSTED, "id set: more than %u ids", set->count);
@@ -81,9 +105,8 @@ static enum status grow(struct id_set *set, struct error *err)
 	if (status != STATUS_OK)
 		return status;
 	memcpy(larger.ids, set->ids, set->count * sizeof(*set->ids));
-	for (uint32_t i = 0; i < set->count; i++)
-		occupy(&larger, probe(&larger, larger.ids[i]), i);
 	larger.count = set->count;
+	number_again(&larger);
 	id_set_fini(set);
 	*set = larger;
 	return STATUS_OK;
@@ -96,7 +119,7 @@ enum status id_set_add(struct id_set *set, uint64_t id, uint32_t *ret_position, 
 		*ret_position = set->slots[slot].position;
 		return STATUS_OK;
 	}
-	if (set->count == set->capacity) {
+	if (set->count == set->slot_mask / 2 + 1) {
 		enum status status = grow(set, err);
 		if (status != STATUS_OK)
 			return status;

@@ -4,7 +4,9 @@
  *
  * Invariants: ids[0..count) are distinct; open addressing with linear probing at a load of at most
  * 1/2; a slot counts only if it carries the set's generation, so clearing is a step of the
- * generation. Threads: owner-thread only.
+ * generation. Of the slots that there are a round uses as many as the round before needed, so that
+ * a set which once was large is quick to look through again when it is small.
+ * Threads: owner-thread only.
  */
 #ifndef MARQUEE_BASE_ID_SET_H
 #define MARQUEE_BASE_ID_SET_H
@@ -23,9 +25,9 @@ struct id_set {
 	uint64_t *ids; /* [count], in order of first appearance */
 	uint32_t count;
 	uint32_t capacity;	   /* of ids */
-	struct id_set_slot *slots; /* [slot_mask + 1] */
-	uint32_t slot_mask;
-	uint32_t generation; /* never 0, which is an untouched slot's */
+	struct id_set_slot *slots; /* [2 * capacity] */
+	uint32_t slot_mask;	   /* of those in use; a power of two less 1 */
+	uint32_t generation;	   /* never 0, which is an untouched slot's */
 };
 
 /* A set of all zeros is not valid; init allocates for `capacity` ids and add grows it. */

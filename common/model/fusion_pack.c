@@ -1,6 +1,8 @@
 /* The packed weights of the fusion model; fusion.h has their layout. */
 #include "common/model/fusion.h"
 
+#include <string.h>
+
 void fusion_pack_layout(struct fusion *model)
 {
 	size_t at = 0;
@@ -22,10 +24,14 @@ static void pack_title(const struct fusion *model, float *packed, const float *r
 {
 	const size_t dim = model->word_dim, stride = model->filter_width * model->filter_stride;
 	float *by_position = packed + panel_stride(dim * stride);
-	for (size_t i = first; i < last; i++) {
-		size_t column = i / dim * model->filter_stride + f;
-		packed[i % dim * stride + column] = row[i];
-		by_position[column * dim + i % dim] = row[i];
+	for (size_t k = first / dim; k * dim < last; k++) {
+		const size_t start = k * dim, column = k * model->filter_stride + f;
+		const size_t begin = first > start ? first - start : 0;
+		const size_t end = last - start < dim ? last - start : dim;
+		fc_pack_row(
+			packed + begin * stride + column, stride, row + start + begin, end - begin);
+		memcpy(by_position + column * dim + begin, row + start + begin,
+			(end - begin) * sizeof(float));
 	}
 }
 

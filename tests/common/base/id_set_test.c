@@ -62,6 +62,27 @@ START_TEST(rounds_of_random_ids_agree_with_a_linear_search)
 }
 END_TEST
 
+/* Large and small rounds in turn: a set looks through as much as it needs, and grows again. */
+START_TEST(rounds_of_any_size_follow_one_another)
+{
+	static const uint32_t sizes[] = {1000, 3, 0, 500, 17, 16, 15, 2000, 1, 1999, 31, 33};
+	struct error err = {0};
+	struct id_set set;
+	assert_ok(id_set_init(&set, 1000, &err), &err);
+	for (uint64_t round = 0; round < 5 * sizeof(sizes) / sizeof(sizes[0]); round++) {
+		uint32_t size = sizes[round % (sizeof(sizes) / sizeof(sizes[0]))];
+		for (int twice = 0; twice < 2; twice++)
+			for (uint64_t i = 0; i < size; i++)
+				ck_assert_uint_eq(add(&set, i * 977 + round), i);
+		ck_assert_uint_eq(set.count, size);
+		ck_assert_uint_eq(id_set_find(&set, size * UINT64_C(977) + round), UINT32_MAX);
+		id_set_clear(&set);
+		ck_assert_uint_eq(id_set_find(&set, round), UINT32_MAX);
+	}
+	id_set_fini(&set);
+}
+END_TEST
+
 START_TEST(a_warm_set_keeps_its_memory)
 {
 	struct error err = {0};
@@ -90,7 +111,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {ids_are_numbered_in_order_of_first_appearance,
-		rounds_of_random_ids_agree_with_a_linear_search, a_warm_set_keeps_its_memory,
+		rounds_of_random_ids_agree_with_a_linear_search,
+		rounds_of_any_size_follow_one_another, a_warm_set_keeps_its_memory,
 		a_set_too_large_to_number_is_refused, NULL};
 	return run_cases("id set", cases);
 }
