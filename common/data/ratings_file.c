@@ -80,11 +80,11 @@ enum status ratings_file_open(
 {
 	struct ratings_file file = {.descriptor = descriptor, .path = strdup(path)};
 	struct ratings_header header;
-	enum status status = STATUS_OK;
-	if (!file.path)
-		status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a path");
-	if (status == STATUS_OK)
-		status = read_header(&file, &header, err);
+	if (!file.path) {
+		close(descriptor);
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a path");
+	}
+	enum status status = read_header(&file, &header, err);
 	if (status == STATUS_OK)
 		status = read_hashes(&file, &header, err);
 	if (status != STATUS_OK) {

@@ -1,6 +1,7 @@
 /*
  * A training that runs out of memory at its n-th allocation, for every n: it ends with a message,
- * leaks nothing (the sanitizers look), and a checkpoint directory never holds half a checkpoint.
+ * leaks no descriptor and no memory (the sanitizers look), and a checkpoint directory never holds
+ * half a checkpoint.
  */
 #include "common/base/file.h"
 #include "common/checkpoint/directory.h"
@@ -12,6 +13,7 @@
 #include "worker/params_remote.h"
 #include "worker/trainer.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +102,17 @@ static void lay_out(const char *kept)
 	ck_assert_int_eq(system(command), 0); /* fixed words. NOLINT(cert-env33-c) */
 }
 
+static uint32_t open_descriptors(void)
+{
+	uint32_t count = 0;
+	DIR *directory = opendir("/proc/self/fd");
+	ck_assert_ptr_nonnull(directory);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
+}
+
 /* Returns after the first run in which every allocation succeeded. */
 static void refuse_every_allocation(bool remote, bool resume, const char *kept)
 {
@@ -109,6 +122,7 @@ static void refuse_every_allocation(bool remote, bool resume, const char *kept)
 	bool refused;
 	lay_out(kept);
 	assert_ok(train(remote, resume, NONE, &expected, &refused, &err), &err);
+	const uint32_t descriptors = open_descriptors();
 	for (refused = true; refused; number++) {
 		lay_out(kept);
 		enum status status = train(remote, resume, number, &result, &refused, &err);
@@ -119,6 +133,7 @@ static void refuse_every_allocation(bool remote, bool resume, const char *kept)
 			ck_assert_msg(refused && err.status == status && err.message[0],
 				"allocation %llu: %s", (unsigned long long)number, err.message);
 		check_checkpoints();
+		ck_assert_uint_eq(open_descriptors(), descriptors);
 	}
 	printf("%llu allocations\n", (unsigned long long)number - 1);
 	ck_assert_uint_gt(number, 100);
