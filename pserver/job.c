@@ -239,6 +239,13 @@ void job_accept_push(struct job *job, uint32_t worker, uint64_t sequence, uint64
 		member->clock = step + 1;
 }
 
+void job_accept_pushes(struct job *job)
+{
+	job->started = true;
+	for (uint32_t w = 0; w < job->spec.workers; w++)
+		job->members[w].clock = job->next_step + 1;
+}
+
 bool job_step_is_complete(const struct job *job)
 {
 	bool some = false;

@@ -110,6 +110,8 @@ MUST_CHECK enum status job_check_push(
 	const struct job *job, uint32_t worker, uint64_t step, struct error *err);
 /* The push is accepted: its number, the start, the clock (sync). */
 void job_accept_push(struct job *job, uint32_t worker, uint64_t sequence, uint64_t step);
+/* sync: all have pushed next_step, without a message. */
+void job_accept_pushes(struct job *job);
 /* sync: everybody who is waited for has pushed next_step, and somebody has. */
 bool job_step_is_complete(const struct job *job);
 /* sync: next_step has been applied. */

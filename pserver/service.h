@@ -40,6 +40,37 @@ MUST_CHECK enum status ps_server_open(
 /* Ends parked calls with UNAVAILABLE, answers what is under way, frees. Takes NULL. */
 void ps_server_close(struct ps_server *server);
 
+/*
+ * A synchronous step without messages, for workers that share memory with this process: the pushes
+ * of all of them for the step, applied at once, and then all their pulls of the step after it. What
+ * has come here in messages is not mixed with it; calls of this job that wait for the step are
+ * answered.
+ *
+ * Arrays are borrowed for the call: ids [count] raw u64, gradients and rows [count, dim] aligned to
+ * 4 bytes. A push is one segment (aggregate.h). FAILED_PRECONDITION when there is no synchronous
+ * job that is at this step, or messages have pushed a part of it; else as aggregate_add,
+ * aggregate_apply and store_pull.
+ */
+struct ps_push {
+	uint32_t table, slot, count;
+	const void *ids;
+	const float *gradients;
+};
+struct ps_pull {
+	uint32_t table, count;
+	const void *ids;
+	float *rows;
+};
+struct ps_step {
+	uint64_t step;
+	const struct ps_push *pushes;
+	size_t push_count;
+	const struct ps_pull *pulls;
+	size_t pull_count;
+};
+MUST_CHECK enum status ps_server_step(
+	struct ps_server *server, const struct ps_step *step, struct error *err);
+
 /* The bound address. Borrowed. */
 const char *ps_server_url(const struct ps_server *server);
 

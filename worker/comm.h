@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct comm;
+struct comm_shared;
 
 struct comm_operations {
 	/* Everyone's `size` bytes, in rank order, into out[workers * size]. */
@@ -43,6 +44,7 @@ struct comm {
 	const struct comm_operations *operations;
 	bool failed;	  /* every worker knows of the job's failure */
 	uint32_t speaker; /* failed: the worker whose message says why; the others need not */
+	struct comm_shared *shared; /* that this is; NULL: the workers share no memory */
 };
 
 /* A job of one worker. */
@@ -56,8 +58,8 @@ MUST_CHECK enum status comm_broadcast(
 /*
  * The sum of the lanes' gradients along the fixed tree, to everyone: sums[i] holds the sum over
  * spans[i] of this worker, n floats each. It is made in two halves, so that the exchange with the
- * servers can go on meanwhile: the arrays are borrowed from start to finish, no other call is made
- * in between, and after finish the total is in sums[0].
+ * servers can go on meanwhile: the arrays are borrowed from start to finish, no other call of these
+ * is made in between, and after finish the total is in sums[0].
  */
 MUST_CHECK enum status comm_sum_start(struct comm *comm, uint32_t lanes,
 	const struct lane_span *spans, float *const *sums, uint32_t span_count, size_t n,

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 /* A wait tests this often at full speed, then yields this often, then sleeps between tests. */
@@ -205,6 +206,18 @@ static bool all_agree(bool mine)
 }
 
 /*
+ * Whether the file system that shared memory comes from could hold all of it: a page that it
+ * refuses later would end the process.
+ */
+static bool has_room(size_t bytes)
+{
+	struct statvfs memory;
+	if (statvfs("/dev/shm", &memory) != 0)
+		return true; /* it comes from elsewhere */
+	return memory.f_bavail >= bytes / memory.f_frsize;
+}
+
+/*
  * Memory that all workers see, or NULL: they run on several hosts, or there is none. The same on
  * all of them.
  */
@@ -218,7 +231,7 @@ static void *share_memory(MPI_Win *ret_window, uint32_t workers)
 	MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
 	MPI_Comm_set_errhandler(host, MPI_ERRORS_RETURN);
 	MPI_Comm_size(host, &neighbours);
-	if (all_agree((uint32_t)neighbours == workers)) {
+	if (all_agree((uint32_t)neighbours == workers && has_room(comm_shared_bytes(workers)))) {
 		int host_rank, unit;
 		MPI_Aint bytes = 0;
 		MPI_Comm_rank(host, &host_rank);

@@ -6,9 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-/* A worker's place for one turn: more than that takes several turns. */
-#define PLACE_BYTES  ((size_t)1 << 20)
-#define PLACE_FLOATS (PLACE_BYTES / sizeof(float))
+/* What is longer than a place takes several turns. */
+#define PLACE_FLOATS (COMM_PLACE_BYTES / sizeof(float))
 #define FLOATS_ALIGN ((size_t)16)
 
 struct comm_shared_memory {
@@ -17,9 +16,9 @@ struct comm_shared_memory {
 	_Alignas(64) pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* Guarded by lock. */
-	uint32_t announced; /* workers that have announced the turn under way */
-	bool left;	    /* some worker has */
-			    /* Behind it, page-aligned, the places: [2][workers][PLACE_BYTES]. */
+	uint32_t announced[COMM_TURNS_KEPT]; /* by how many: some may be a turn ahead of others */
+	bool left;			     /* some worker has */
+	/* Behind it, page-aligned, the places: [COMM_TURNS_KEPT][workers]. */
 };
 
 #define PLACES_AT ((size_t)4096)
@@ -27,7 +26,7 @@ _Static_assert(sizeof(struct comm_shared_memory) <= PLACES_AT, "the head has its
 
 size_t comm_shared_bytes(uint32_t workers)
 {
-	return PLACES_AT + 2 * workers * PLACE_BYTES;
+	return PLACES_AT + COMM_TURNS_KEPT * workers * COMM_PLACE_BYTES;
 }
 
 enum status comm_shared_prepare(void *memory, struct error *err)
@@ -53,41 +52,40 @@ enum status comm_shared_prepare(void *memory, struct error *err)
 	return code == 0 ? STATUS_OK : error_set_errno(err, code, "memory shared by workers");
 }
 
-/* Where a worker speaks in a turn. */
-static void *place_of(const struct comm_shared *shared, uint64_t turn, uint32_t worker)
+void *comm_shared_place(const struct comm_shared *shared, uint64_t turn, uint32_t worker)
 {
-	size_t index = (turn % 2) * shared->comm.workers + worker;
-	return (char *)shared->memory + PLACES_AT + index * PLACE_BYTES;
+	size_t index = (turn % COMM_TURNS_KEPT) * shared->comm.workers + worker;
+	return (char *)shared->memory + PLACES_AT + index * COMM_PLACE_BYTES;
 }
 
-static void announce(struct comm_shared *shared)
+void comm_shared_announce(struct comm_shared *shared)
 {
 	struct comm_shared_memory *memory = shared->memory;
-	shared->turn++;
+	uint32_t *announced = &memory->announced[shared->turn++ % COMM_TURNS_KEPT];
 	pthread_mutex_lock(&memory->lock);
-	if (++memory->announced == shared->comm.workers) {
-		memory->announced = 0;
+	if (++*announced == shared->comm.workers) {
+		*announced = 0;
 		atomic_fetch_add_explicit(&memory->complete, 1, memory_order_release);
 		pthread_cond_broadcast(&memory->changed);
 	}
 	pthread_mutex_unlock(&memory->lock);
 }
 
-/* Until all have announced the turn that this worker has announced last. */
-static enum status wait_for_all(struct comm_shared *shared, const char *what, struct error *err)
+enum status comm_shared_wait(
+	struct comm_shared *shared, uint64_t turn, const char *what, struct error *err)
 {
 	struct comm_shared_memory *memory = shared->memory;
-	if (atomic_load_explicit(&memory->complete, memory_order_acquire) >= shared->turn)
+	if (atomic_load_explicit(&memory->complete, memory_order_acquire) > turn)
 		return STATUS_OK;
 	struct timespec end;
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += (time_t)shared->deadline_s + 1;
 	int code = 0;
 	pthread_mutex_lock(&memory->lock);
-	while (atomic_load_explicit(&memory->complete, memory_order_relaxed) < shared->turn &&
+	while (atomic_load_explicit(&memory->complete, memory_order_relaxed) <= turn &&
 		!memory->left && code != ETIMEDOUT)
 		code = pthread_cond_timedwait(&memory->changed, &memory->lock, &end);
-	bool done = atomic_load_explicit(&memory->complete, memory_order_relaxed) >= shared->turn;
+	bool done = atomic_load_explicit(&memory->complete, memory_order_relaxed) > turn;
 	bool left = memory->left;
 	pthread_mutex_unlock(&memory->lock);
 	if (done)
@@ -114,14 +112,15 @@ static enum status all_gather(
 {
 	struct comm_shared *shared = shared_of(comm);
 	enum status status = STATUS_OK;
-	for (size_t at = 0; at < size && status == STATUS_OK; at += PLACE_BYTES) {
-		size_t part = least(size - at, PLACE_BYTES);
-		const char *first = place_of(shared, shared->turn, 0);
-		memcpy(place_of(shared, shared->turn, comm->rank), (const char *)bytes + at, part);
-		announce(shared);
-		status = wait_for_all(shared, "gather from all workers", err);
+	for (size_t at = 0; at < size && status == STATUS_OK; at += COMM_PLACE_BYTES) {
+		const uint64_t turn = shared->turn;
+		size_t part = least(size - at, COMM_PLACE_BYTES);
+		memcpy(comm_shared_place(shared, turn, comm->rank), (const char *)bytes + at, part);
+		comm_shared_announce(shared);
+		status = comm_shared_wait(shared, turn, "gather from all workers", err);
 		for (uint32_t w = 0; w < comm->workers && status == STATUS_OK; w++)
-			memcpy((char *)out + w * size + at, first + w * PLACE_BYTES, part);
+			memcpy((char *)out + w * size + at, comm_shared_place(shared, turn, w),
+				part);
 	}
 	return status;
 }
@@ -130,13 +129,14 @@ static enum status broadcast(struct comm *comm, void *bytes, size_t size, struct
 {
 	struct comm_shared *shared = shared_of(comm);
 	enum status status = STATUS_OK;
-	for (size_t at = 0; at < size && status == STATUS_OK; at += PLACE_BYTES) {
-		size_t part = least(size - at, PLACE_BYTES);
-		char *first = place_of(shared, shared->turn, 0);
+	for (size_t at = 0; at < size && status == STATUS_OK; at += COMM_PLACE_BYTES) {
+		const uint64_t turn = shared->turn;
+		size_t part = least(size - at, COMM_PLACE_BYTES);
+		char *first = comm_shared_place(shared, turn, 0);
 		if (comm->rank == 0)
 			memcpy(first, (const char *)bytes + at, part);
-		announce(shared);
-		status = wait_for_all(shared, "broadcast from worker 0", err);
+		comm_shared_announce(shared);
+		status = comm_shared_wait(shared, turn, "broadcast from worker 0", err);
 		if (comm->rank != 0 && status == STATUS_OK)
 			memcpy((char *)bytes + at, first, part);
 	}
@@ -152,7 +152,7 @@ static uint32_t spans_of(
 /* Writes floats [at, at + count) of this worker's sums, one span behind the other. */
 static void publish(struct comm_shared *shared, size_t at, size_t count)
 {
-	float *place = place_of(shared, shared->turn, shared->comm.rank);
+	float *place = comm_shared_place(shared, shared->turn, shared->comm.rank);
 	for (uint32_t s = 0; s < shared->sum.span_count; s++)
 		memcpy(place + s * shared->sum.chunk, shared->sum.sums[s] + at,
 			count * sizeof(float));
@@ -173,22 +173,24 @@ static enum status sum_start(struct comm *comm, uint32_t lanes, const struct lan
 	shared->sum.sums = sums;
 	shared->sum.span_count = span_count;
 	shared->sum.n = n;
+	shared->sum.turn = shared->turn;
 	shared->sum.chunk = PLACE_FLOATS / most / FLOATS_ALIGN * FLOATS_ALIGN;
 	publish(shared, 0, least(n, shared->sum.chunk));
-	announce(shared);
+	comm_shared_announce(shared);
 	return STATUS_OK;
 }
 
-/* Adds floats [at, at + count) of everybody, from the places at `first`. */
-static void add_all(struct comm_shared *shared, const float *first, size_t at, size_t count)
+/* Adds floats [at, at + count) of everybody, as they were published in a turn. */
+static void add_all(struct comm_shared *shared, uint64_t turn, size_t at, size_t count)
 {
 	const uint32_t lanes = shared->sum.lanes;
 	const float *slots[LANES_MAX] = {NULL};
 	struct lane_span spans[LANES_MAX];
 	for (uint32_t w = 0; w < shared->comm.workers; w++) {
+		const float *place = comm_shared_place(shared, turn, w);
 		uint32_t span_count = spans_of(lanes, w, shared->comm.workers, spans);
 		for (uint32_t s = 0; s < span_count; s++)
-			slots[spans[s].first] = first + w * PLACE_FLOATS + s * shared->sum.chunk;
+			slots[spans[s].first] = place + s * shared->sum.chunk;
 	}
 	lane_tree_sum(shared->sum.sums[0] + at, slots, lanes, count);
 }
@@ -197,14 +199,17 @@ static enum status sum_finish(struct comm *comm, struct error *err)
 {
 	struct comm_shared *shared = shared_of(comm);
 	const size_t n = shared->sum.n, chunk = shared->sum.chunk;
+	uint64_t turn = shared->sum.turn;
 	for (size_t at = 0; at < n; at += chunk) {
-		enum status status = wait_for_all(shared, "sum of the dense gradients", err);
+		enum status status =
+			comm_shared_wait(shared, turn, "sum of the dense gradients", err);
 		if (status != STATUS_OK)
 			return status;
-		add_all(shared, place_of(shared, shared->turn - 1, 0), at, least(n - at, chunk));
+		add_all(shared, turn, at, least(n - at, chunk));
 		if (at + chunk < n) {
+			turn = shared->turn;
 			publish(shared, at + chunk, least(n - at - chunk, chunk));
-			announce(shared);
+			comm_shared_announce(shared);
 		}
 	}
 	return STATUS_OK;
@@ -227,7 +232,10 @@ void comm_shared_init(struct comm_shared *shared, void *memory, uint32_t rank, u
 		.sum_start = sum_start,
 		.sum_finish = sum_finish};
 	*shared = (struct comm_shared){
-		.comm = {.rank = rank, .workers = workers, .operations = &operations},
+		.comm = {.rank = rank,
+			.workers = workers,
+			.operations = &operations,
+			.shared = shared},
 		.memory = memory,
 		.deadline_s = deadline_s,
 	};

@@ -1,15 +1,18 @@
 /*
  * Workers that share memory: the ranks of one host, or the threads of a test.
  *
- * Each worker has two places in the memory, used in turn. It writes what it has to say into one,
- * announces it, and reads the others' when all have announced theirs. Nobody can be two turns
- * ahead: to announce its next turn a worker must have read this one. So a turn costs one wait, and
- * none at all when the others came before; a wait sleeps (condition variable) and takes no time
- * from whoever is waited for.
+ * Talk goes in turns. In a turn every worker has a place in the memory, writes what it has to say
+ * into it, announces the turn, waits until all have announced it, and reads the others' places. So
+ * a turn costs one wait, and none at all when the others came before; a wait sleeps (condition
+ * variable) and takes no time from whoever is waited for.
+ *
+ * A worker may announce one turn without waiting for it before it takes the next. A turn may be
+ * read until this worker announces the third one after it. So whoever writes turn t knows that all
+ * have announced t - 2 and are done with turn t - 5, whose place it takes.
  *
  * The dense sum is announced at its start and read at its end, by every worker in full: W workers
- * add W * n floats each. In a sync step the exchange with the servers lies between, and since a
- * server answers a step when all have pushed, the end finds everybody's sums there.
+ * add W * n floats each. In a sync step the exchange lies between, which waits for all anyway, so
+ * that the end finds everybody's sums there.
  *
  * Threads: a struct comm_shared is owner-thread only; the memory is internally locked.
  */
@@ -24,9 +27,10 @@ struct comm_shared {
 	struct comm comm; /* first: the interface */
 	struct comm_shared_memory *memory;
 	double deadline_s;
-	uint64_t turn; /* turns that this worker has announced */
+	uint64_t turn; /* turns that this worker has announced: the number of the next one */
 	struct {
 		uint32_t lanes, span_count;
+		uint64_t turn;	    /* of its first part */
 		float *const *sums; /* borrowed, [span_count][n] */
 		size_t n;
 		size_t chunk; /* floats of each span that fit into a place */
@@ -42,6 +46,22 @@ MUST_CHECK enum status comm_shared_prepare(void *memory, struct error *err);
 /* Borrows the memory for as long as comm is used. deadline_s: the longest that a call may wait. */
 void comm_shared_init(
 	struct comm_shared *comm, void *memory, uint32_t rank, uint32_t workers, double deadline_s);
+
+/*
+ * The talk itself, for those who have more to say than struct comm_operations knows. All workers
+ * take the same turns. A place has COMM_PLACE_BYTES, 64-byte aligned, of which only what is written
+ * is backed by memory.
+ */
+#define COMM_TURNS_KEPT	 5u
+#define COMM_PLACE_BYTES ((size_t)16 << 20)
+
+/* Where `worker` speaks in a turn: comm's next one, or one that was waited for. */
+void *comm_shared_place(const struct comm_shared *comm, uint64_t turn, uint32_t worker);
+/* Announces turn comm->turn. */
+void comm_shared_announce(struct comm_shared *comm);
+/* Until all have announced the turn; `what` is for the message: what is waited for. */
+MUST_CHECK enum status comm_shared_wait(
+	struct comm_shared *comm, uint64_t turn, const char *what, struct error *err);
 
 /* This worker makes no call any more: whoever waits for it fails, now or later. */
 void comm_shared_leave(struct comm_shared *comm);

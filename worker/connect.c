@@ -201,6 +201,8 @@ enum status connector_connect(
 		.connect_timeout_s = connector->options.connect_timeout_s,
 		.deadline_s = connector->deadline_s,
 		.clock = clock_real(),
+		.shared = connector->options.servers ? NULL : connector->comm->shared,
+		.own = connector->server,
 	};
 	return params_remote_new(ret, &options, job, err);
 }

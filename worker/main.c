@@ -2,8 +2,8 @@
  * The `worker` program: one rank of a training job, under mpirun or alone.
  *
  * With --servers the tables are on parameter servers. Without, the ranks host the shards
- * themselves, each in its own process on a loopback port; a single worker then needs no server at
- * all.
+ * themselves, each in its own process on a loopback port, and exchange steps in shared memory; a
+ * single worker then needs no server at all.
  */
 #include "common/base/log.h"
 #include "worker/comm_mpi.h"

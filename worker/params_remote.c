@@ -1,5 +1,6 @@
 /* Joining the servers of a job, and leaving them. */
 #include "common/base/memory.h"
+#include "worker/comm_shared.h"
 #include "worker/remote_internal.h"
 
 #include <stdlib.h>
@@ -62,6 +63,7 @@ static void remote_free(struct params *params)
 		remote_slot_fini(&remote->slots[i], remote->server_count);
 	for (uint32_t s = 0; s < remote->server_count; s++)
 		server_fini(&remote->servers[s]);
+	remote_shared_free(remote->shared);
 	free(remote);
 }
 
@@ -182,6 +184,21 @@ static enum status add_server(struct remote *remote, const struct params_remote_
 	return rpc_call_new(&remote->servers[index].call, channel, err);
 }
 
+static enum status share_steps(
+	struct remote *remote, const struct params_remote_options *options, struct error *err)
+{
+	enum status status =
+		memory_zalloc(&remote->shared, 1, sizeof(*remote->shared), "parameter client", err);
+	if (status == STATUS_OK) {
+		remote->shared->comm = options->shared;
+		remote->shared->own = options->own;
+		remote->shared->bytes_max = COMM_PLACE_BYTES;
+		if (options->shared_bytes && options->shared_bytes < COMM_PLACE_BYTES)
+			remote->shared->bytes_max = options->shared_bytes;
+	}
+	return status;
+}
+
 enum status params_remote_new(struct params **ret, const struct params_remote_options *options,
 	const struct job_tables *job, struct error *err)
 {
@@ -207,6 +224,8 @@ enum status params_remote_new(struct params **ret, const struct params_remote_op
 	remote->server_count = options->url_count;
 	remote->deadline_ms = (uint32_t)(options->deadline_s * 1000);
 	status = params_set_tables(&remote->params, job->tables, job->table_count, err);
+	if (status == STATUS_OK && options->shared && job->mode == MODE_SYNC)
+		status = share_steps(remote, options, err);
 	struct join_messages join;
 	if (status == STATUS_OK)
 		fill_join(&join, options, job);

@@ -14,6 +14,9 @@
 
 #define SERVERS_MAX VIRTUAL_SHARDS
 
+struct comm_shared;
+struct ps_server;
+
 struct params_remote_options {
 	const char *const *urls; /* [url_count], in any order; borrowed during new */
 	uint32_t url_count;
@@ -25,6 +28,13 @@ struct params_remote_options {
 	double connect_timeout_s;
 	double deadline_s; /* of every call */
 	const struct clock *clock;
+	/*
+	 * sync: the servers are in the workers' own processes, shard s in worker s, and the workers
+	 * share memory: steps then go through it. NULL: all goes in messages. Borrowed.
+	 */
+	struct comm_shared *shared;
+	size_t shared_bytes;   /* of the longest step that does; 0: COMM_PLACE_BYTES */
+	struct ps_server *own; /* this worker's; NULL: it hosts none */
 };
 
 /*

@@ -9,7 +9,7 @@
 typedef Marquee__Ps__V1__Segment segment_message;
 typedef Marquee__Ps__V1__TableIds table_ids_message;
 
-static enum status route_step(struct remote *remote, const struct remote_slot *slot,
+enum status remote_route(struct remote *remote, const struct remote_slot *slot,
 	const struct params_step *step, struct error *err)
 {
 	struct routes *push[SERVERS_MAX], *pull[SERVERS_MAX];
@@ -82,7 +82,7 @@ static size_t row_bytes(const struct params *params, uint32_t table)
 	return params->tables[table].dim * sizeof(float);
 }
 
-static size_t raw_size(const struct remote_leg *leg)
+size_t remote_raw_bytes(const struct remote_leg *leg)
 {
 	const struct params *params = &leg->remote->params;
 	size_t bytes = 0;
@@ -94,8 +94,7 @@ static size_t raw_size(const struct remote_leg *leg)
 	return bytes + leg->pull.id_count * sizeof(uint64_t);
 }
 
-/* Push: all ids, all gradients. Then the pull's ids. */
-static void write_raw(void *context, unsigned char *raw, size_t raw_bytes)
+void remote_write_raw(void *context, unsigned char *raw, size_t raw_bytes)
 {
 	const struct remote_leg *leg = context;
 	const struct params_step *step = leg->step;
@@ -124,7 +123,7 @@ static enum status start(struct remote_leg *leg, const struct params_step *step,
 	struct rpc_request request = {
 		.service = remote_service(),
 		.deadline_ms = leg->remote->deadline_ms,
-		.write_raw = write_raw,
+		.write_raw = remote_write_raw,
 		.context = leg,
 	};
 	leg->step = step;
@@ -147,18 +146,18 @@ static enum status start(struct remote_leg *leg, const struct params_step *step,
 		request.method = "Pull";
 		request.body = &pull.base;
 	}
-	request.raw_bytes = raw_size(leg);
+	request.raw_bytes = remote_raw_bytes(leg);
 	return rpc_call_start(leg->call, &request, err);
 }
 
 /* Where a pull's rows go when they cannot stay where they arrived. */
 static float *rows_of(const struct params_pull *pull)
 {
-	/* In the slot's own rows: place_rows() put it there. */
+	/* In the slot's own rows: remote_place_rows() put it there. */
 	return pull->rows ? pull->rows : (float *)(uintptr_t)*pull->found;
 }
 
-static void take_rows(struct remote_leg *leg, const struct params_step *step, const void *rows)
+void remote_take_rows(struct remote_leg *leg, const struct params_step *step, const void *rows)
 {
 	const struct params *params = &leg->remote->params;
 	const unsigned char *in = rows;
@@ -175,23 +174,29 @@ static void take_rows(struct remote_leg *leg, const struct params_step *step, co
 	}
 }
 
+size_t remote_reply_bytes(const struct remote_leg *leg)
+{
+	const struct params *params = &leg->remote->params;
+	size_t bytes = 0;
+	for (size_t i = 0; i < leg->pull.route_count; i++) {
+		const struct route *route = &leg->pull.routes[i];
+		bytes += route->count * row_bytes(params, leg->step->pulls[route->segment].table);
+	}
+	return bytes;
+}
+
 static enum status finish(struct remote_leg *leg, const char *url, struct error *err)
 {
 	const struct params_step *step = leg->step;
-	const struct params *params = &leg->remote->params;
 	struct rpc_reply reply;
 	enum status status = rpc_call_wait(leg->call, &reply, err);
 	if (status != STATUS_OK || !step->has_pull)
 		return status;
-	size_t wanted = 0;
-	for (size_t i = 0; i < leg->pull.route_count; i++) {
-		const struct route *route = &leg->pull.routes[i];
-		wanted += route->count * row_bytes(params, step->pulls[route->segment].table);
-	}
+	const size_t wanted = remote_reply_bytes(leg);
 	if (reply.raw.size != wanted)
 		return error_set(err, STATUS_DATA_LOSS, "%s: %zu bytes of rows came, expected %zu",
 			url, reply.raw.size, wanted);
-	take_rows(leg, step, reply.raw.data);
+	remote_take_rows(leg, step, reply.raw.data);
 	return STATUS_OK;
 }
 
@@ -227,7 +232,7 @@ void remote_slot_fini(struct remote_slot *slot, uint32_t server_count)
 	free(slot->rows);
 }
 
-static enum status open_slot(struct remote *remote, struct remote_slot *slot, struct error *err)
+enum status remote_slot_open(struct remote *remote, struct remote_slot *slot, struct error *err)
 {
 	if (slot->legs)
 		return STATUS_OK;
@@ -244,8 +249,7 @@ static enum status open_slot(struct remote *remote, struct remote_slot *slot, st
 	return status;
 }
 
-/* Rows that come from several servers are put together in the slot's own memory. */
-static enum status place_rows(struct remote *remote, struct remote_slot *slot,
+enum status remote_place_rows(struct remote *remote, struct remote_slot *slot,
 	const struct params_step *step, struct error *err)
 {
 	const uint32_t pulls = step->has_pull ? step->pull_count : 0;
@@ -304,11 +308,11 @@ enum status remote_exchange_start(
 	struct remote *remote = remote_of(params);
 	struct remote_slot *mine = &remote->slots[slot];
 	uint32_t started = 0;
-	enum status status = open_slot(remote, mine, err);
+	enum status status = remote_slot_open(remote, mine, err);
 	if (status == STATUS_OK)
-		status = route_step(remote, mine, step, err);
+		status = remote_route(remote, mine, step, err);
 	if (status == STATUS_OK)
-		status = place_rows(remote, mine, step, err);
+		status = remote_place_rows(remote, mine, step, err);
 	while (status == STATUS_OK && started < remote->server_count) {
 		status = start(&mine->legs[started], step, err);
 		if (status == STATUS_OK)
@@ -326,6 +330,8 @@ enum status remote_exchange_finish(struct params *params, uint32_t slot, struct 
 enum status remote_exchange(
 	struct params *params, const struct params_step *step, struct error *err)
 {
+	if (remote_of(params)->shared && step->has_push)
+		return shared_exchange(remote_of(params), step, err);
 	enum status status = remote_exchange_start(params, 0, step, err);
 	return status == STATUS_OK ? remote_exchange_finish(params, 0, err) : status;
 }

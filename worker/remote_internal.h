@@ -41,8 +41,19 @@ struct remote_server {
 	struct rpc_call *call; /* for the rare calls */
 };
 
+/* Where the tables are in ranks of one host: what a step's exchange through memory keeps. */
+struct remote_shared {
+	struct comm_shared *comm;
+	struct ps_server *own; /* this rank's; NULL: none. Rank s hosts shard s */
+	size_t bytes_max;      /* of a worker's part of a step, either way */
+	struct ps_push *pushes;
+	struct ps_pull *pulls;
+	size_t push_capacity, pull_capacity;
+};
+
 struct remote {
-	struct params params; /* first: the interface */
+	struct params params;	      /* first: the interface */
+	struct remote_shared *shared; /* NULL: steps go in messages */
 	uint32_t server_count;
 	struct remote_server servers[SERVERS_MAX]; /* in the order of their shards */
 	struct remote_slot slots[PARAMS_SLOTS];
@@ -62,6 +73,28 @@ static inline const ProtobufCServiceDescriptor *remote_service(void)
 /* One blocking call; on success *ret is the reply, borrowed until the server's next call. */
 MUST_CHECK enum status remote_ask(struct remote *remote, struct remote_server *server,
 	const char *method, const ProtobufCMessage *body, struct rpc_reply *ret, struct error *err);
+
+/* Makes the slot's legs if they are not there. */
+MUST_CHECK enum status remote_slot_open(
+	struct remote *remote, struct remote_slot *slot, struct error *err);
+/* Cuts the step's ids over the slot's legs. */
+MUST_CHECK enum status remote_route(struct remote *remote, const struct remote_slot *slot,
+	const struct params_step *step, struct error *err);
+/* Finds room, in the slot, for rows that come from several servers and have no place. */
+MUST_CHECK enum status remote_place_rows(struct remote *remote, struct remote_slot *slot,
+	const struct params_step *step, struct error *err);
+/* A leg's raw part: of the push all ids and all gradients, then the pull's ids. */
+size_t remote_raw_bytes(const struct remote_leg *leg);
+/* context: the leg. */
+void remote_write_raw(void *context, unsigned char *raw, size_t raw_bytes);
+/* What the server sends back, and where it goes. */
+size_t remote_reply_bytes(const struct remote_leg *leg);
+void remote_take_rows(struct remote_leg *leg, const struct params_step *step, const void *rows);
+
+/* shared_exchange.c: an exchange with a push. Every worker of the job makes it. */
+MUST_CHECK enum status shared_exchange(
+	struct remote *remote, const struct params_step *step, struct error *err);
+void remote_shared_free(struct remote_shared *shared);
 
 /* No exchange is under way. */
 void remote_slot_fini(struct remote_slot *slot, uint32_t server_count);

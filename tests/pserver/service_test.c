@@ -283,6 +283,65 @@ START_TEST(a_server_that_closes_ends_its_parked_calls)
 }
 END_TEST
 
+/* Two workers' pushes of a step at once, and the pulls of the next one. */
+START_TEST(a_step_without_messages_is_as_one_with_them)
+{
+	struct error err;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	struct ps_client clients[2];
+	struct ps_job job = ps_job_defaults();
+	job.workers = 2;
+	const uint64_t ids[] = {100, 200}, other = 7;
+	float gradients[2][2 * DIM], before[2 * DIM], after[2 * DIM], waited[2 * DIM];
+	struct ps_push pushes[2];
+	for (uint32_t w = 0; w < 2; w++) {
+		for (uint32_t i = 0; i < 2 * DIM; i++)
+			gradients[w][i] = 0.25f * (float)(w + 1);
+		pushes[w] = (struct ps_push){
+			.slot = 4 * w, .count = 2, .ids = ids, .gradients = gradients[w]};
+	}
+	const struct ps_pull pull = {.count = 2, .ids = ids, .rows = after};
+	struct ps_step step = {.pushes = pushes, .push_count = 2, .pulls = &pull, .pull_count = 1};
+	assert_fails(ps_server_step(server, &step, &err), STATUS_FAILED_PRECONDITION, &err,
+		"no synchronous job");
+	for (uint32_t w = 0; w < 2; w++)
+		join(&clients[w], server, &job, w);
+	ps_client_start_pull(&clients[0], 0, ids, 2, WAIT_MS);
+	assert_ok(ps_client_finish(&clients[0], before, 2, &err), &err);
+	/* This pull waits for the step. */
+	ps_client_start_pull(&clients[0], 1, ids, 2, WAIT_MS);
+	ps_client_wait_for_parked(&clients[1], 1);
+	step.step = 1;
+	assert_fails(ps_server_step(server, &step, &err), STATUS_FAILED_PRECONDITION, &err,
+		"at step 0, not at step 1");
+	/* A push that is refused leaves nothing behind. */
+	step.step = 0;
+	pushes[1].slot = pushes[0].slot;
+	assert_fails(ps_server_step(server, &step, &err), STATUS_INVALID_ARGUMENT, &err, "has one");
+	pushes[1].slot = 4;
+	assert_ok(ps_server_step(server, &step, &err), &err);
+	for (uint32_t i = 0; i < 2 * DIM; i++)
+		ck_assert_float_eq(after[i], before[i] - 0.75f);
+	assert_ok(ps_client_finish(&clients[0], waited, 2, &err), &err);
+	ck_assert_mem_eq(waited, after, sizeof(after));
+	/* Messages go on from there, and what they have begun is not mixed with. */
+	const float value = 1;
+	ps_client_start_push(&clients[0], 1, 0, &other, &value, 1, WAIT_MS);
+	ps_client_wait_for_parked(&clients[1], 1);
+	step.step = 1;
+	assert_fails(
+		ps_server_step(server, &step, &err), STATUS_FAILED_PRECONDITION, &err, "at step 1");
+	ps_client_start_push(&clients[1], 1, 4, &other, &value, 1, WAIT_MS);
+	for (uint32_t w = 0; w < 2; w++)
+		assert_ok(ps_client_finish(&clients[w], NULL, 1, &err), &err);
+	for (uint32_t w = 0; w < 2; w++) {
+		ps_client_leave(&clients[w]);
+		ps_client_close(&clients[w]);
+	}
+	ps_server_close(server);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const cases[] = {a_push_changes_the_rows_and_a_pull_shows_them,
@@ -292,6 +351,7 @@ int main(void)
 		a_worker_that_left_is_waited_for_no_more,
 		ssp_holds_the_fast_worker_and_lets_it_go_when_the_slow_one_moves,
 		async_waits_for_nobody, two_servers_live_in_one_process_and_refuse_each_others_ids,
-		a_server_that_closes_ends_its_parked_calls, NULL};
+		a_server_that_closes_ends_its_parked_calls,
+		a_step_without_messages_is_as_one_with_them, NULL};
 	return run_cases("service", cases);
 }

@@ -14,6 +14,7 @@
 struct running {
 	const struct cluster *cluster;
 	const char *urls[CLUSTER_SERVERS_MAX];
+	struct ps_server *servers[CLUSTER_SERVERS_MAX];
 	char job[32];
 	struct worker_outcome {
 		enum status status;
@@ -44,6 +45,11 @@ static enum status connect_worker(
 		.connect_timeout_s = 10,
 		.deadline_s = 60,
 		.clock = clock_real(),
+		.shared = cluster->hosted ? worker->comm->shared : NULL,
+		.shared_bytes = cluster->shared_bytes,
+		.own = worker->comm->rank < cluster->servers
+			       ? worker->running->servers[worker->comm->rank]
+			       : NULL,
 	};
 	return params_remote_new(ret, &options, job, err);
 }
@@ -86,7 +92,7 @@ enum status cluster_train(
 {
 	static atomic_uint jobs;
 	static _Thread_local struct running running;
-	struct ps_server *servers[CLUSTER_SERVERS_MAX] = {NULL};
+	struct ps_server **servers = running.servers;
 	char directory[PATH_SIZE], url[128];
 	enum status status = STATUS_OK;
 	running = (struct running){.cluster = cluster};

@@ -16,6 +16,8 @@ struct cluster {
 	uint32_t workers; /* 1..LANES_MAX */
 	uint32_t servers; /* 0: tables embedded in the only worker */
 	enum cluster_transport transport;
+	bool hosted;	     /* worker w hosts shard w: steps go through memory */
+	size_t shared_bytes; /* of the longest step that does; 0: the default */
 	struct train_options options;
 };
 

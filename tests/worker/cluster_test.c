@@ -51,6 +51,26 @@ START_TEST(every_number_of_workers_and_servers_gives_the_same_bits)
 }
 END_TEST
 
+START_TEST(workers_that_host_the_shards_give_the_same_bits)
+{
+	static const uint32_t shapes[][2] = {{1, 1}, {2, 2}, {3, 2}, {5, 5}, {8, 3}};
+	/* The default, and sizes at which some steps are too long, or all. */
+	static const size_t longest[] = {0, 40000, 1};
+	struct cluster cluster = job();
+	struct train_result alone = train(&cluster);
+	cluster.hosted = true;
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		cluster.workers = shapes[i][0];
+		cluster.servers = shapes[i][1];
+		for (size_t k = 0; k < sizeof(longest) / sizeof(longest[0]); k++) {
+			cluster.shared_bytes = longest[k];
+			struct train_result result = train(&cluster);
+			assert_same(&alone, &result);
+		}
+	}
+}
+END_TEST
+
 START_TEST(every_transport_gives_the_same_bits)
 {
 	struct cluster cluster = job();
@@ -240,6 +260,7 @@ static void remove_data(void)
 int main(void)
 {
 	const TTest *const cases[] = {every_number_of_workers_and_servers_gives_the_same_bits,
+		workers_that_host_the_shards_give_the_same_bits,
 		every_transport_gives_the_same_bits,
 		every_optimizer_gives_the_same_bits_on_a_cluster,
 		a_job_resumes_with_other_numbers_of_workers_and_servers,
