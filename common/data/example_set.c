@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void example_set_fini(struct example_set *set)
 {
@@ -77,25 +78,32 @@ uint64_t example_set_block(const struct example_set *set, uint64_t position)
 	return low;
 }
 
+/* Leaves the set's examples at the front; returns how many. Without branches: chance rules here. */
+static size_t keep(const struct example_set *set, struct rating *ratings, size_t count)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct rating rating = ratings[i];
+		ratings[kept] = rating;
+		kept += has(set, &rating);
+	}
+	return kept;
+}
+
 enum status example_set_read(const struct example_set *set, uint64_t first, uint64_t count,
 	struct rating *examples, struct rating *scratch, struct error *err)
 {
 	uint64_t done = 0;
 	for (uint64_t block = count ? example_set_block(set, first) : 0; done < count; block++) {
-		/* Examples of the block that are left out, as they stand before `first`. */
-		uint64_t left_out = first + done - set->before[block];
 		size_t read;
 		enum status status = ratings_file_read(set->file, block, scratch, &read, err);
 		if (status != STATUS_OK)
 			return status;
-		for (size_t i = 0; i < read && done < count; i++) {
-			if (!has(set, &scratch[i]))
-				continue;
-			if (left_out > 0)
-				left_out--;
-			else
-				examples[done++] = scratch[i];
-		}
+		const uint64_t skipped = first + done - set->before[block];
+		uint64_t some = keep(set, scratch, read) - skipped;
+		some = some < count - done ? some : count - done;
+		memcpy(examples + done, scratch + skipped, some * sizeof(*examples));
+		done += some;
 	}
 	return STATUS_OK;
 }

@@ -16,6 +16,12 @@
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
 
+/*
+ * OpenBLAS starts its threads when it is loaded, and they yield in a loop for a while before they
+ * sleep: a core lost while a training reads its data. Ends them. Weak, as above.
+ */
+extern int blas_thread_shutdown_(void) __attribute__((weak));
+
 #if defined(__x86_64__)
 /* The code to name to OpenBLAS, or NULL when it has chosen well, or the user has (its variable). */
 static const char *better_core(void)
@@ -46,7 +52,10 @@ static void init_once(void)
 		gotoblas_dynamic_quit();
 		gotoblas_dynamic_init();
 	}
+	/* In this order: setting the number would start them again. */
 	openblas_set_num_threads(1);
+	if (blas_thread_shutdown_)
+		(void)blas_thread_shutdown_();
 }
 
 void nn_init(void)
