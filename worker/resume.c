@@ -132,10 +132,14 @@ static enum status check_same_data(
 	const json_t *training = json_object_get(resume->manifest, "training");
 	json_int_t examples = json_integer_value(json_object_get(training, "train_examples"));
 	const char *saved = json_string_value(json_object_get(training, "vocabulary"));
-	char vocabulary[DIGEST_TEXT_SIZE];
+	/* Checkpoints of earlier versions do not have it. */
+	const char *saved_ratings = json_string_value(json_object_get(training, "ratings"));
+	char vocabulary[DIGEST_TEXT_SIZE], ratings[RATINGS_HASH_SIZE];
 	trainer_vocabulary_hash(&trainer->dataset.catalog, vocabulary);
+	trainer_ratings_hash(&trainer->dataset, ratings);
 	if ((uint64_t)examples != trainer->dataset.train_count || !saved ||
 		strcmp(saved, vocabulary) != 0 ||
+		(saved_ratings && strcmp(saved_ratings, ratings) != 0) ||
 		!json_equal(trainer->model_json, json_object_get(resume->manifest, "model")))
 		return error_set(err, STATUS_FAILED_PRECONDITION,
 			"--resume: %s is not the data of the checkpoint (%lld training ratings "

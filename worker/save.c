@@ -5,6 +5,7 @@
  * stream through the parameter client. The cut is consistent since every worker waits between two
  * steps, with all of its gradients applied.
  */
+#include "common/base/hash.h"
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/checkpoint/catalog_file.h"
@@ -236,11 +237,18 @@ void trainer_vocabulary_hash(const struct catalog *catalog, char text[DIGEST_TEX
 	digest_format(&digest, text);
 }
 
+void trainer_ratings_hash(const struct dataset *dataset, char text[RATINGS_HASH_SIZE])
+{
+	const struct ratings_file *file = &dataset->files[DATASET_RATINGS];
+	const uint64_t both[] = {file->content, file->origin.catalog};
+	snprintf(text, RATINGS_HASH_SIZE, "%016" PRIx64, hash_bytes(both, sizeof(both), 0));
+}
+
 static enum status describe(const struct trainer *trainer, const double *costs,
 	struct manifest *manifest, struct error *err)
 {
 	const struct train_options *options = &trainer->options;
-	char vocabulary[DIGEST_TEXT_SIZE];
+	char vocabulary[DIGEST_TEXT_SIZE], ratings[RATINGS_HASH_SIZE];
 	manifest->step = trainer->step;
 	manifest->epoch = trainer->step / trainer->steps_per_epoch;
 	manifest->seed = options->seed;
@@ -250,10 +258,13 @@ static enum status describe(const struct trainer *trainer, const double *costs,
 	manifest->training = train_options_to_json(options);
 	manifest->cursors = cursors_to_json(trainer, costs);
 	trainer_vocabulary_hash(&trainer->dataset.catalog, vocabulary);
+	trainer_ratings_hash(&trainer->dataset, ratings);
 	if (!manifest->model || !manifest->training || !manifest->cursors ||
 		json_object_set_new(manifest->training, "train_examples",
 			json_integer((json_int_t)trainer->dataset.train_count)) != 0 ||
-		json_object_set_new(manifest->training, "vocabulary", json_string(vocabulary)) != 0)
+		json_object_set_new(manifest->training, "vocabulary", json_string(vocabulary)) !=
+			0 ||
+		json_object_set_new(manifest->training, "ratings", json_string(ratings)) != 0)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "manifest: no memory");
 	return data_source_init(&manifest->data, options->data, options->test_ratings,
 		options->test_ratings ? 0 : options->holdout, options->seed, err);

@@ -143,5 +143,8 @@ MUST_CHECK enum status trainer_tensors(
 	const struct trainer *trainer, struct named_tensor **ret, struct error *err);
 /* What the ids of words and genres mean: another vocabulary is another model. */
 void trainer_vocabulary_hash(const struct catalog *catalog, char text[DIGEST_TEXT_SIZE]);
+/* Over the ratings and the ids in them: 16 hex digits. */
+#define RATINGS_HASH_SIZE 17
+void trainer_ratings_hash(const struct dataset *dataset, char text[RATINGS_HASH_SIZE]);
 
 #endif

@@ -164,6 +164,37 @@ START_TEST(resuming_on_other_data_is_refused)
 }
 END_TEST
 
+/* As many ratings by the same people, of which the last has other stars. */
+START_TEST(resuming_on_other_stars_is_refused)
+{
+	char directory[PATH_SIZE], same[PATH_SIZE], path[PATH_SIZE];
+	struct cluster cluster = one_process();
+	struct train_result result;
+	struct error error;
+	size_t size;
+	scratch_open(directory);
+	scratch_open(same);
+	cluster_data(same, 200, 120, 5000);
+	cluster.options.checkpoint_dir = directory;
+	cluster.options.max_steps = 3;
+	train_digest(&cluster);
+	cluster.options.resume = true;
+	cluster.options.data = same;
+	cluster.options.max_steps = 4;
+	train_digest(&cluster);
+	char *text = scratch_read(scratch_path(path, same, "ratings.dat"), &size);
+	/* ...::stars::time */
+	char *time = strrchr(text, ':');
+	time[-2] = time[-2] == '1' ? '2' : '1';
+	scratch_write(path, text, size);
+	free(text);
+	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
+		"is not the data of the checkpoint");
+	scratch_close(same);
+	scratch_close(directory);
+}
+END_TEST
+
 START_TEST(a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint)
 {
 	char directory[PATH_SIZE];
@@ -475,6 +506,7 @@ int main(void)
 		a_resumed_run_ends_with_the_bits_of_an_undisturbed_one,
 		a_directory_with_checkpoints_is_not_trained_into_by_accident,
 		resuming_with_another_seed_or_batch_is_refused, resuming_on_other_data_is_refused,
+		resuming_on_other_stars_is_refused,
 		a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint,
 		a_target_that_is_reached_stops_the_training, metrics_are_one_json_object_a_line,
 		more_workers_than_lanes_are_refused, zero_steps_write_the_initial_parameters,
