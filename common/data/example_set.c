@@ -11,12 +11,22 @@ void example_set_fini(struct example_set *set)
 	*set = (struct example_set){0};
 }
 
-static inline bool has(const struct example_set *set, const struct rating *rating)
+/* The user of the rating before, hashed. */
+struct memo {
+	uint32_t user; /* UINT32_MAX: none yet */
+	uint64_t hash;
+};
+
+static inline bool has(
+	const struct example_set *set, const struct rating *rating, struct memo *memo)
 {
 	if (set->rule == EXAMPLES_ALL)
 		return true;
-	bool held_out = split_holds_out(
-		&set->split, set->user_ids[rating->user], set->movie_ids[rating->movie]);
+	if (rating->user != memo->user) {
+		memo->user = rating->user;
+		memo->hash = split_user(&set->split, set->user_ids[rating->user]);
+	}
+	bool held_out = split_holds_out(&set->split, memo->hash, set->movie_ids[rating->movie]);
 	return held_out == (set->rule == EXAMPLES_HELD_OUT);
 }
 
@@ -36,9 +46,10 @@ enum status example_set_begin(struct example_set *set, const struct ratings_file
 void example_set_count(
 	struct example_set *set, uint64_t block, const struct rating *ratings, size_t count)
 {
+	struct memo memo = {.user = UINT32_MAX};
 	uint64_t found = 0;
 	for (size_t i = 0; i < count; i++)
-		found += has(set, &ratings[i]);
+		found += has(set, &ratings[i], &memo);
 	set->before[block + 1] = found;
 }
 
@@ -81,11 +92,12 @@ uint64_t example_set_block(const struct example_set *set, uint64_t position)
 /* Leaves the set's examples at the front; returns how many. Without branches: chance rules here. */
 static size_t keep(const struct example_set *set, struct rating *ratings, size_t count)
 {
+	struct memo memo = {.user = UINT32_MAX};
 	size_t kept = 0;
 	for (size_t i = 0; i < count; i++) {
 		const struct rating rating = ratings[i];
 		ratings[kept] = rating;
-		kept += has(set, &rating);
+		kept += has(set, &rating, &memo);
 	}
 	return kept;
 }

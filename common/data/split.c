@@ -11,5 +11,5 @@ struct split split_make(uint64_t seed, double holdout)
 bool split_is_held_out(uint64_t seed, uint64_t user_id, uint64_t movie_id, double holdout)
 {
 	const struct split split = split_make(seed, holdout);
-	return split_holds_out(&split, user_id, movie_id);
+	return split_holds_out(&split, split_user(&split, user_id), movie_id);
 }

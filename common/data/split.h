@@ -23,9 +23,15 @@ struct split {
 /* Holds out a share of about holdout (0 <= holdout < 1) of all (user, movie) pairs. */
 struct split split_make(uint64_t seed, double holdout);
 
-static inline bool split_holds_out(const struct split *split, uint64_t user_id, uint64_t movie_id)
+/* In two steps, since a user's ratings mostly stand together. */
+static inline uint64_t split_user(const struct split *split, uint64_t user_id)
 {
-	return hash_u64(hash_u64(split->seed ^ user_id) ^ movie_id) >> 11 < split->limit;
+	return hash_u64(split->seed ^ user_id);
+}
+
+static inline bool split_holds_out(const struct split *split, uint64_t user, uint64_t movie_id)
+{
+	return hash_u64(user ^ movie_id) >> 11 < split->limit;
 }
 
 /* The same for one rating. */
