@@ -43,7 +43,7 @@ enum status scorer_new(
 	scorer->directory = directory;
 	for (uint32_t t = 0; t < tables; t++)
 		scorer->entity_tables[table_entity_of(model_table(directory->model, t))] = t;
-	status = model_workspace_new(&scorer->workspace, directory->model, err);
+	status = model_workspace_new(&scorer->workspace, directory->model, NULL, err);
 	if (status == STATUS_OK)
 		status = memory_zalloc(&scorer->packed, model_packed_size(directory->model),
 			sizeof(*scorer->packed), "scorer", err);

@@ -17,8 +17,8 @@ static void batch_fini(struct lane_batch *batch)
 	id_set_fini(&batch->user_set);
 }
 
-static enum status batch_init(
-	struct lane_batch *batch, const struct model *model, uint32_t capacity, struct error *err)
+static enum status batch_init(struct lane_batch *batch, const struct model *model,
+	struct model_scratch *scratch, uint32_t capacity, struct error *err)
 {
 	static const char what[] = "lane batch";
 	batch->capacity = capacity;
@@ -38,7 +38,7 @@ static enum status batch_init(
 	if (status == STATUS_OK)
 		status = memory_alloc(&batch->labels, capacity, sizeof(*batch->labels), what, err);
 	if (status == STATUS_OK)
-		status = model_workspace_new(&batch->workspace, model, err);
+		status = model_workspace_new(&batch->workspace, model, scratch, err);
 	return status;
 }
 
@@ -58,9 +58,9 @@ enum status lane_init(struct lane *lane, uint32_t index, const struct lane_optio
 	const struct shard_options in_order = {.lane = index};
 	shard_init(&lane->train_shard, &dataset->train_set, &lane->train, &shard);
 	shard_init(&lane->test_shard, &dataset->test_set, &lane->test, &in_order);
-	enum status status = STATUS_OK;
+	enum status status = model_scratch_new(&lane->scratch, model, err);
 	for (int i = 0; i < 2 && status == STATUS_OK; i++)
-		status = batch_init(&lane->batches[i], model, capacity, err);
+		status = batch_init(&lane->batches[i], model, lane->scratch, capacity, err);
 	if (status != STATUS_OK) {
 		lane_fini(lane);
 		return error_wrap(err, status, "lane %u", index);
@@ -72,6 +72,7 @@ void lane_fini(struct lane *lane)
 {
 	batch_fini(&lane->batches[0]);
 	batch_fini(&lane->batches[1]);
+	model_scratch_free(lane->scratch);
 	shard_fini(&lane->train_shard);
 	shard_fini(&lane->test_shard);
 	*lane = (struct lane){0};
@@ -172,6 +173,13 @@ static struct unknown draw_unknown(const struct lane *lane, uint64_t stream, uin
 		random_unit_double(words[0]) < rate, random_unit_double(words[1]) < rate};
 }
 
+/* Shuffled examples lie anywhere in a shard that no cache holds: their misses overlap. */
+static void prefetch(const struct shard_run *run)
+{
+	for (uint32_t i = 0; i < run->count; i++)
+		__builtin_prefetch(&run->loaded[run->order[i]]);
+}
+
 enum status lane_load_train(struct lane *lane, uint32_t turn, uint64_t epoch, uint64_t begin,
 	uint32_t count, float scale, struct error *err)
 {
@@ -183,6 +191,8 @@ enum status lane_load_train(struct lane *lane, uint32_t turn, uint64_t epoch, ui
 	while (left > 0) {
 		struct shard_run run;
 		enum status status = shard_read(&lane->train_shard, epoch, begin, left, &run, err);
+		if (status == STATUS_OK)
+			prefetch(&run);
 		for (uint32_t i = 0; status == STATUS_OK && i < run.count; i++) {
 			struct unknown unknown =
 				draw_unknown(lane, stream, shard_position(shard, run.order[i]));

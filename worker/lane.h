@@ -47,6 +47,8 @@ struct lane {
 	struct lane_shard test;
 
 	struct shard train_shard, test_shard;
+	struct model_scratch
+		*scratch; /* of both batches, of which one is trained at a time; owned */
 	struct lane_batch batches[2]; /* take turns: one is trained while the next is loaded */
 };
 

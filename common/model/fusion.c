@@ -99,7 +99,6 @@ static void workspace_fini(struct model_workspace *base)
 {
 	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
 	slab_fini(&workspace->plan_memory);
-	slab_fini(&workspace->step_memory);
 }
 
 static void tower_plan_layout(
@@ -294,7 +293,13 @@ static enum status plan(struct model_workspace *base, struct error *err)
 	number_shared(workspace);
 	finish_tower(&workspace->user, model->hidden);
 	finish_tower(&workspace->movie, model->hidden);
-	return slab_layout(&workspace->step_memory, step_layout, workspace, "model step", err);
+	return STATUS_OK;
+}
+
+static enum status begin_step(struct fusion_workspace *workspace, struct error *err)
+{
+	return slab_layout(
+		&workspace->base.scratch->step, step_layout, workspace, "model step", err);
 }
 
 static struct pair_batch pairs_of(const struct fusion_workspace *workspace)
@@ -324,10 +329,13 @@ static void forward(struct fusion_workspace *workspace, const struct model_weigh
 		scores[e] = SCORE_SCALE * workspace->cosines[e];
 }
 
-static void train(struct model_workspace *base, const struct model_weights *weights,
-	const struct model_rows *rows)
+static enum status train(struct model_workspace *base, const struct model_weights *weights,
+	const struct model_rows *rows, struct error *err)
 {
 	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
+	enum status status = begin_step(workspace, err);
+	if (status != STATUS_OK)
+		return status;
 	const struct fusion_tower *user = &workspace->user, *movie = &workspace->movie;
 	struct pair_batch pairs = pairs_of(workspace);
 	float *scores = workspace->d_cosines;
@@ -342,12 +350,17 @@ static void train(struct model_workspace *base, const struct model_weights *weig
 		user->inverse, movie->inverse, &pairs);
 	fusion_user_backward(workspace, weights);
 	fusion_movie_backward(workspace, weights);
+	return STATUS_OK;
 }
 
-static void score(struct model_workspace *base, const struct model_weights *weights,
-	const struct model_rows *rows, float *scores)
+static enum status score(struct model_workspace *base, const struct model_weights *weights,
+	const struct model_rows *rows, float *scores, struct error *err)
 {
-	forward((struct fusion_workspace *)base, weights, rows, scores);
+	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
+	enum status status = begin_step(workspace, err);
+	if (status == STATUS_OK)
+		forward(workspace, weights, rows, scores);
+	return status;
 }
 
 static void copy_vectors(float *out, const struct fusion_tower *tower)
@@ -357,20 +370,28 @@ static void copy_vectors(float *out, const struct fusion_tower *tower)
 		memcpy(out + r * columns, tower->vectors + r * stride, columns * sizeof(float));
 }
 
-static void user_vectors(struct model_workspace *base, const struct model_weights *weights,
-	const struct model_rows *rows, float *vectors)
+static enum status user_vectors(struct model_workspace *base, const struct model_weights *weights,
+	const struct model_rows *rows, float *vectors, struct error *err)
 {
 	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
+	enum status status = begin_step(workspace, err);
+	if (status != STATUS_OK)
+		return status;
 	fusion_user_forward(workspace, weights, rows);
 	copy_vectors(vectors, &workspace->user);
+	return STATUS_OK;
 }
 
-static void movie_vectors(struct model_workspace *base, const struct model_weights *weights,
-	const struct model_rows *rows, float *vectors)
+static enum status movie_vectors(struct model_workspace *base, const struct model_weights *weights,
+	const struct model_rows *rows, float *vectors, struct error *err)
 {
 	struct fusion_workspace *workspace = (struct fusion_workspace *)base;
+	enum status status = begin_step(workspace, err);
+	if (status != STATUS_OK)
+		return status;
 	fusion_movie_forward(workspace, weights, rows);
 	copy_vectors(vectors, &workspace->movie);
+	return STATUS_OK;
 }
 
 static float inverse_norm(const struct model *base, const float *vector)

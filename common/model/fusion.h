@@ -32,7 +32,6 @@
 #define MARQUEE_MODEL_FUSION_H
 
 #include "common/model/kind.h"
-#include "common/model/slab.h"
 #include "common/nn/fc.h"
 #include "common/nn/kernels.h"
 
@@ -83,7 +82,6 @@ struct fusion {
 struct fusion_workspace {
 	struct model_workspace base;
 	struct slab plan_memory;
-	struct slab step_memory;
 
 	/* The plan: positions among the planned ids. */
 	uint32_t *word_offsets, *word_values; /* [M + 1], [N] */

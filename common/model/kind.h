@@ -10,6 +10,7 @@
 
 #include "common/base/id_set.h"
 #include "common/model/model.h"
+#include "common/model/slab.h"
 
 #define MODEL_TENSORS_MAX 32
 
@@ -31,12 +32,19 @@ struct model {
 	uint32_t vector_dim;
 };
 
+struct model_scratch {
+	struct slab step;      /* laid out by the kind at the beginning of each step */
+	float *dense_gradient; /* [dense_size], owned */
+};
+
 struct model_workspace {
 	const struct model *model;	 /* borrowed */
 	const struct model_batch *batch; /* borrowed; NULL: no plan */
 	struct id_set ids[MODEL_TABLES_MAX];
-	float *table_gradients[MODEL_TABLES_MAX]; /* borrowed from the kind's memory */
-	float *dense_gradient;			  /* [dense_size], owned */
+	struct model_scratch *scratch;
+	bool owns_scratch;
+	float *table_gradients[MODEL_TABLES_MAX]; /* borrowed from the scratch, as is the next */
+	float *dense_gradient;
 	double cost;
 };
 
@@ -56,14 +64,16 @@ struct model_kind {
 	void (*workspace_fini)(struct model_workspace *workspace);
 	/* ids are empty, batch is set, and its counts and example indexes are checked. */
 	enum status (*plan)(struct model_workspace *workspace, struct error *err);
-	void (*train)(struct model_workspace *workspace, const struct model_weights *weights,
-		const struct model_rows *rows);
-	void (*score)(struct model_workspace *workspace, const struct model_weights *weights,
-		const struct model_rows *rows, float *scores);
-	void (*user_vectors)(struct model_workspace *workspace, const struct model_weights *weights,
-		const struct model_rows *rows, float *vectors);
-	void (*movie_vectors)(struct model_workspace *workspace,
-		const struct model_weights *weights, const struct model_rows *rows, float *vectors);
+	enum status (*train)(struct model_workspace *workspace, const struct model_weights *weights,
+		const struct model_rows *rows, struct error *err);
+	enum status (*score)(struct model_workspace *workspace, const struct model_weights *weights,
+		const struct model_rows *rows, float *scores, struct error *err);
+	enum status (*user_vectors)(struct model_workspace *workspace,
+		const struct model_weights *weights, const struct model_rows *rows, float *vectors,
+		struct error *err);
+	enum status (*movie_vectors)(struct model_workspace *workspace,
+		const struct model_weights *weights, const struct model_rows *rows, float *vectors,
+		struct error *err);
 	float (*pair_score)(const struct model *model, const float *user, const float *movie);
 	float (*user_factor)(const struct model *model, const float *user);
 	float (*movie_factor)(const struct model *model, const float *movie);

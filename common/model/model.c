@@ -143,8 +143,34 @@ uint64_t model_dense_parameters(const struct model *model)
 	return sum;
 }
 
-enum status model_workspace_new(
-	struct model_workspace **ret, const struct model *model, struct error *err)
+enum status model_scratch_new(
+	struct model_scratch **ret, const struct model *model, struct error *err)
+{
+	struct model_scratch *scratch;
+	enum status status = memory_zalloc(&scratch, 1, sizeof(*scratch), "model scratch", err);
+	if (status != STATUS_OK)
+		return status;
+	status = memory_zalloc(
+		&scratch->dense_gradient, model->dense_size, sizeof(float), "dense gradient", err);
+	if (status != STATUS_OK) {
+		model_scratch_free(scratch);
+		return status;
+	}
+	*ret = scratch;
+	return STATUS_OK;
+}
+
+void model_scratch_free(struct model_scratch *scratch)
+{
+	if (!scratch)
+		return;
+	slab_fini(&scratch->step);
+	free(scratch->dense_gradient);
+	free(scratch);
+}
+
+enum status model_workspace_new(struct model_workspace **ret, const struct model *model,
+	struct model_scratch *scratch, struct error *err)
 {
 	struct model_workspace *workspace;
 	enum status status =
@@ -152,14 +178,17 @@ enum status model_workspace_new(
 	if (status != STATUS_OK)
 		return status;
 	workspace->model = model;
-	status = memory_zalloc(&workspace->dense_gradient, model->dense_size, sizeof(float),
-		"dense gradient", err);
+	workspace->scratch = scratch;
+	workspace->owns_scratch = !scratch;
+	if (!scratch)
+		status = model_scratch_new(&workspace->scratch, model, err);
 	for (uint32_t t = 0; t < model->table_count && status == STATUS_OK; t++)
 		status = id_set_init(&workspace->ids[t], 256, err);
 	if (status != STATUS_OK) {
 		model_workspace_free(workspace);
 		return status;
 	}
+	workspace->dense_gradient = workspace->scratch->dense_gradient;
 	*ret = workspace;
 	return STATUS_OK;
 }
@@ -171,7 +200,8 @@ void model_workspace_free(struct model_workspace *workspace)
 	workspace->model->kind->workspace_fini(workspace);
 	for (uint32_t t = 0; t < workspace->model->table_count; t++)
 		id_set_fini(&workspace->ids[t]);
-	free(workspace->dense_gradient);
+	if (workspace->owns_scratch)
+		model_scratch_free(workspace->scratch);
 	free(workspace);
 }
 
@@ -239,8 +269,7 @@ enum status model_train(struct model_workspace *workspace, const struct model_we
 		return no_plan(err);
 	if (workspace->batch->example_count > 0 && !workspace->batch->labels)
 		return error_set(err, STATUS_FAILED_PRECONDITION, "model: the batch has no labels");
-	workspace->model->kind->train(workspace, weights, rows);
-	return STATUS_OK;
+	return workspace->model->kind->train(workspace, weights, rows, err);
 }
 
 double model_cost(const struct model_workspace *workspace)
@@ -263,8 +292,7 @@ enum status model_score(struct model_workspace *workspace, const struct model_we
 {
 	if (!workspace->batch)
 		return no_plan(err);
-	workspace->model->kind->score(workspace, weights, rows, scores);
-	return STATUS_OK;
+	return workspace->model->kind->score(workspace, weights, rows, scores, err);
 }
 
 uint32_t model_vector_dim(const struct model *model)
@@ -278,8 +306,7 @@ enum status model_user_vectors(struct model_workspace *workspace,
 {
 	if (!workspace->batch)
 		return no_plan(err);
-	workspace->model->kind->user_vectors(workspace, weights, rows, vectors);
-	return STATUS_OK;
+	return workspace->model->kind->user_vectors(workspace, weights, rows, vectors, err);
 }
 
 enum status model_movie_vectors(struct model_workspace *workspace,
@@ -288,8 +315,7 @@ enum status model_movie_vectors(struct model_workspace *workspace,
 {
 	if (!workspace->batch)
 		return no_plan(err);
-	workspace->model->kind->movie_vectors(workspace, weights, rows, vectors);
-	return STATUS_OK;
+	return workspace->model->kind->movie_vectors(workspace, weights, rows, vectors, err);
 }
 
 float model_pair_score(const struct model *model, const float *user, const float *movie)

@@ -13,7 +13,7 @@
  * buffers lie.
  *
  * Threads: struct model is immutable after model_new and shared; a struct model_workspace is
- * owner-thread only, one per lane.
+ * owner-thread only, and so is its scratch.
  */
 #ifndef MARQUEE_MODEL_MODEL_H
 #define MARQUEE_MODEL_MODEL_H
@@ -171,9 +171,20 @@ struct model_rows {
 	const uint32_t *index;
 };
 
-/* Borrows the model for its life. */
-MUST_CHECK enum status model_workspace_new(
-	struct model_workspace **ret, const struct model *model, struct error *err);
+/*
+ * The memory that a step computes in, its gradients with it. Workspaces whose steps follow one
+ * another, such as batches that take turns, may share one: less of it falls out of the caches.
+ */
+struct model_scratch;
+
+MUST_CHECK enum status model_scratch_new(
+	struct model_scratch **ret, const struct model *model, struct error *err);
+/* NULL is fine. */
+void model_scratch_free(struct model_scratch *scratch);
+
+/* Borrows the model and the scratch for its life; with NULL it has a scratch of its own. */
+MUST_CHECK enum status model_workspace_new(struct model_workspace **ret, const struct model *model,
+	struct model_scratch *scratch, struct error *err);
 /* NULL is fine. */
 void model_workspace_free(struct model_workspace *workspace);
 

@@ -183,7 +183,7 @@ static enum status measure(const struct bench *bench, uint32_t lane_size,
 	model_config_init(&config);
 	enum status status = model_new(&model, &config, &sizes, err);
 	if (status == STATUS_OK)
-		status = model_workspace_new(&lanes.workspace, model, err);
+		status = model_workspace_new(&lanes.workspace, model, NULL, err);
 	if (status == STATUS_OK)
 		status = memory_alloc(
 			&lanes.dense, model_dense_size(model), sizeof(float), "dense", err);

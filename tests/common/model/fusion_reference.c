@@ -287,7 +287,7 @@ void fixture_init(struct fixture *ret, const struct fixture_options *options)
 	ck_assert_ptr_nonnull(json);
 	assert_ok(model_config_from_json(&config, json, &err), &err);
 	assert_ok(model_new(&fixture.model, &config, &sizes, &err), &err);
-	assert_ok(model_workspace_new(&fixture.workspace, fixture.model, &err), &err);
+	assert_ok(model_workspace_new(&fixture.workspace, fixture.model, NULL, &err), &err);
 	const char *pooling = json_string_value(json_object_get(json, "pooling"));
 	fixture.reference.model = fixture.model;
 	find_layers(&fixture.reference);

@@ -134,7 +134,7 @@ static void run(const struct golden *golden)
 	assert_ok(model_config_from_json(&config, json, &err), &err);
 	json_decref(json);
 	assert_ok(model_new(&model, &config, &sizes, &err), &err);
-	assert_ok(model_workspace_new(&workspace, model, &err), &err);
+	assert_ok(model_workspace_new(&workspace, model, NULL, &err), &err);
 	for (uint32_t t = 0; t < TABLES; t++) {
 		size_t n = model_table(model, t)->rows * model_table(model, t)->dim;
 		tables[t] = numbers(&stream, calloc(n, sizeof(float)), n);

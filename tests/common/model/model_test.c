@@ -269,7 +269,7 @@ START_TEST(a_second_workspace_and_moved_parameters_give_the_same_bits)
 		float *packed[FIXTURE_TABLES];
 		struct model_rows rows[FIXTURE_TABLES];
 		model_workspace_free(f.workspace);
-		assert_ok(model_workspace_new(&f.workspace, f.model, &err), &err);
+		assert_ok(model_workspace_new(&f.workspace, f.model, NULL, &err), &err);
 		fixture_plan(&f);
 		memcpy(moved + shift, f.dense, dense_size * sizeof(float));
 		memcpy(moved_packed + shift, f.weights.packed, packed_size * sizeof(float));
