@@ -14,6 +14,12 @@ static enum status connect_embedded(
 	return params_embedded_new(ret, job->seed, job->tables, job->table_count, err);
 }
 
+static void on_warning(void *context, const char *text)
+{
+	const char *program = context;
+	fprintf(stderr, "%s: %s\n", program, text);
+}
+
 int cmd_train(int argc, char **argv)
 {
 	const char *program = argv[0];
@@ -42,6 +48,8 @@ int cmd_train(int argc, char **argv)
 		.comm = &comm,
 		.clock = clock_real(),
 		.connect = connect_embedded,
+		.on_warning = on_warning,
+		.warning_context = (void *)(uintptr_t)program,
 		.out = stdout,
 		.progress_descriptor = STDERR_FILENO,
 	};

@@ -72,8 +72,10 @@ struct job {
 	uint64_t last_heard_ns;
 	uint64_t pushes_applied;
 	uint64_t repeats_answered;
-	bool applying;		     /* sync: step next_step is being applied */
-	bool started;		     /* a push has been accepted */
+	bool applying; /* sync: step next_step is being applied */
+	bool started;  /* a push has been accepted */
+	bool has_cut;  /* the store holds the cut of step cut_step */
+	uint64_t cut_step;
 	struct error failure;	     /* not OK: the tables are broken, every step call gets this */
 	struct step_call *calls;     /* those who wait for an answer: pserver/steps.c */
 	struct pending_push *pushes; /* accepted, not applied yet */

@@ -196,6 +196,9 @@ static enum status join(struct ps_server *server, const struct job_spec *spec, u
 	if (status != STATUS_OK)
 		return status;
 	job->last_heard_ns = clock_now_ns(server->clock);
+	/* A cut that the one before has begun to read is not the new one's. */
+	if (again && worker == 0)
+		job->has_cut = false;
 	if (again && !*ret_ended) {
 		struct error why;
 		error_set(&why, STATUS_ABORTED, "worker %u was started again", worker);

@@ -1,6 +1,6 @@
 /*
  * What the files of the service share: service.c (open, close, membership), steps.c (pull, push),
- * state.c (snapshot, restore, digest, stats). Inside this room only.
+ * state.c (cut, snapshot, restore, digest, stats). Inside this room only.
  *
  * Locks: server->lock guards the job's pointer, all jobs' bookkeeping (job.h) and all step calls.
  * It is held for bookkeeping only, never while rows are read or written or a call is answered.
@@ -76,6 +76,9 @@ void ps_push(Marquee__Ps__V1__ParameterServer_Service *service,
 	void *closure_data);
 void ps_push_pull(Marquee__Ps__V1__ParameterServer_Service *service,
 	const Marquee__Ps__V1__PushPullRequest *input, Marquee__Ps__V1__PullReply_Closure closure,
+	void *closure_data);
+void ps_cut(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__CutRequest *input, Marquee__Ps__V1__CutReply_Closure closure,
 	void *closure_data);
 void ps_snapshot(Marquee__Ps__V1__ParameterServer_Service *service,
 	const Marquee__Ps__V1__SnapshotRequest *input,

@@ -1,4 +1,4 @@
-/* Snapshot, Restore, Digest and Stats: the tables read and written as a whole. */
+/* Cut, Snapshot, Restore, Digest and Stats: the tables read and written as a whole. */
 #include "pserver/service_internal.h"
 
 #include <stdlib.h>
@@ -24,6 +24,65 @@ static enum status check_table(const struct job *job, uint32_t table, struct err
 		table, job->spec.table_count);
 }
 
+static enum status check_is_first(
+	const struct rpc_server_call *call, const char *what, struct error *err)
+{
+	const struct rpc_caller *caller = rpc_server_call_caller(call);
+	if (caller->worker == 0)
+		return STATUS_OK;
+	return error_set(err, STATUS_PERMISSION_DENIED, "worker %u may not %s, only worker 0",
+		caller->worker, what);
+}
+
+/*
+ * Under the lock, so that no step can begin to be applied meanwhile; it takes the store's locks,
+ * but touches no rows. A late repeat finds another step next and is refused.
+ */
+static enum status cut(struct job *job, const Marquee__Ps__V1__CutRequest *input, struct error *err)
+{
+	const bool here = job->has_cut && job->cut_step == input->step;
+	if (input->end) {
+		if (here)
+			store_uncut(job->store);
+		job->has_cut = job->has_cut && !here;
+		return STATUS_OK;
+	}
+	if (here)
+		return STATUS_OK;
+	if (input->step != job->next_step || job->applying)
+		return error_set(err, STATUS_FAILED_PRECONDITION,
+			"a cut before step %llu is asked for, but this server applies step %llu "
+			"%s",
+			(unsigned long long)input->step, (unsigned long long)job->next_step,
+			job->applying ? "now" : "next");
+	store_cut(job->store);
+	job->has_cut = true;
+	job->cut_step = input->step;
+	return STATUS_OK;
+}
+
+void ps_cut(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__CutRequest *input, Marquee__Ps__V1__CutReply_Closure closure,
+	void *closure_data)
+{
+	struct ps_server *server = (struct ps_server *)service;
+	Marquee__Ps__V1__CutReply reply = MARQUEE__PS__V1__CUT_REPLY__INIT;
+	struct error err;
+	struct job *job;
+	enum status status = check_is_first(closure_data, "cut the tables", &err);
+	if (status == STATUS_OK)
+		status = ps_lock_job(server, closure_data, &job, &err);
+	if (status == STATUS_OK) {
+		status = cut(job, input, &err);
+		pthread_mutex_unlock(&server->lock);
+		ps_job_release(job);
+	}
+	if (status == STATUS_OK)
+		closure(&reply, closure_data);
+	else
+		rpc_server_call_fail_with(closure_data, &err);
+}
+
 /* Records that fit a message, that are there, and that are asked for. */
 static size_t records_at_most(const struct ps_server *server, const struct job *job, uint32_t table,
 	uint32_t asked, uint32_t record_floats)
@@ -35,6 +94,16 @@ static size_t records_at_most(const struct ps_server *server, const struct job *
 	if (most > there)
 		most = there;
 	return most > 0 ? (size_t)most : 1;
+}
+
+static enum status read_records(struct job *job, const Marquee__Ps__V1__SnapshotRequest *input,
+	struct store_cursor *cursor, size_t max, unsigned char *ids, float *records, size_t *ret_n,
+	struct error *err)
+{
+	if (!input->of_cut)
+		return store_snapshot(
+			job->store, input->table, cursor, max, ids, records, ret_n, err);
+	return store_cut_read(job->store, input->table, cursor, max, ids, records, ret_n, err);
 }
 
 static enum status snapshot(struct ps_server *server, struct job *job,
@@ -59,8 +128,7 @@ static enum status snapshot(struct ps_server *server, struct job *job,
 	};
 	unsigned char *records = raw + most * sizeof(uint64_t);
 	size_t n;
-	status = store_snapshot(
-		job->store, input->table, &cursor, most, raw, (float *)(void *)records, &n, err);
+	status = read_records(job, input, &cursor, most, raw, (float *)(void *)records, &n, err);
 	if (status != STATUS_OK)
 		return status;
 	if (n < most) {
@@ -82,9 +150,20 @@ void ps_snapshot(Marquee__Ps__V1__ParameterServer_Service *service,
 	Marquee__Ps__V1__SnapshotReply reply = MARQUEE__PS__V1__SNAPSHOT_REPLY__INIT;
 	struct error err;
 	struct job *job;
-	enum status status = hold_job(server, closure_data, &job, &err);
+	enum status status = STATUS_OK;
+	if (input->of_cut)
+		status = check_is_first(closure_data, "read a cut", &err);
+	if (status == STATUS_OK)
+		status = ps_lock_job(server, closure_data, &job, &err);
 	if (status == STATUS_OK) {
-		status = snapshot(server, job, input, closure_data, &reply, &err);
+		const bool here = job->has_cut && job->cut_step == input->cut_step;
+		pthread_mutex_unlock(&server->lock);
+		if (input->of_cut && !here)
+			status = error_set(&err, STATUS_FAILED_PRECONDITION,
+				"there is no cut before step %llu",
+				(unsigned long long)input->cut_step);
+		else
+			status = snapshot(server, job, input, closure_data, &reply, &err);
 		ps_job_release(job);
 	}
 	if (status == STATUS_OK)
@@ -97,15 +176,14 @@ static enum status restore(struct job *job, bool started,
 	const Marquee__Ps__V1__RestoreRequest *input, struct rpc_server_call *call,
 	struct error *err)
 {
-	const struct rpc_caller *caller = rpc_server_call_caller(call);
-	if (caller->worker != 0)
-		return error_set(err, STATUS_PERMISSION_DENIED,
-			"worker %u may not restore rows, only worker 0", caller->worker);
+	enum status status = check_is_first(call, "restore rows", err);
+	if (status != STATUS_OK)
+		return status;
 	if (started)
 		return error_set(err, STATUS_FAILED_PRECONDITION,
 			"step %llu has begun: rows are restored before the first push",
 			(unsigned long long)job->spec.first_step);
-	enum status status = check_table(job, input->table, err);
+	status = check_table(job, input->table, err);
 	if (status != STATUS_OK)
 		return status;
 	struct rpc_bytes raw = rpc_server_call_raw(call);

@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,45 @@ void dense_from_record(struct dense *dense, uint32_t row, const float *record)
 		memcpy(dense->slots + k * dense->size + at, record + (size_t)(1 + k) * DENSE_ROW,
 			DENSE_ROW * sizeof(*record));
 	dense_pack(dense, at, at + DENSE_ROW);
+}
+
+enum status dense_from_records(struct dense *dense, const uint64_t *ids, const float *records,
+	size_t floats, size_t n, struct error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (ids[i] >= dense_row_count(dense))
+			return error_set(err, STATUS_DATA_LOSS,
+				"the servers hold a dense row %" PRIu64 " of %u", ids[i],
+				dense_row_count(dense));
+		dense_from_record(dense, (uint32_t)ids[i], records + i * floats);
+	}
+	return STATUS_OK;
+}
+
+enum status dense_copy(struct dense *ret, const struct dense *from, struct error *err)
+{
+	struct dense copy = {.size = from->size,
+		.slot_count = from->slot_count,
+		.optimizer = from->optimizer,
+		.model = from->model};
+	const size_t packed = model_packed_size(from->model);
+	enum status status = memory_alloc(
+		&copy.weights, copy.size, sizeof(*copy.weights), "dense parameters", err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&copy.slots, copy.slot_count * copy.size, sizeof(*copy.slots),
+			"dense optimizer state", err);
+	if (status == STATUS_OK)
+		status = memory_alloc(
+			&copy.packed, packed, sizeof(*copy.packed), "dense parameters", err);
+	if (status != STATUS_OK) {
+		dense_fini(&copy);
+		return status;
+	}
+	memcpy(copy.packed, from->packed, packed * sizeof(*copy.packed));
+	memcpy(copy.weights, from->weights, copy.size * sizeof(*copy.weights));
+	memcpy(copy.slots, from->slots, copy.slot_count * copy.size * sizeof(*copy.slots));
+	*ret = copy;
+	return STATUS_OK;
 }
 
 void dense_tensors(

@@ -62,6 +62,15 @@ void dense_to_record(const struct dense *dense, uint32_t row, float *record);
 void dense_from_record(struct dense *dense, uint32_t row, const float *record);
 
 /*
+ * n records of DENSE_TABLE, of `floats` floats each, into their rows. DATA_LOSS for an id that is
+ * none of them.
+ */
+MUST_CHECK enum status dense_from_records(struct dense *dense, const uint64_t *ids,
+	const float *records, size_t floats, size_t n, struct error *err);
+/* A dense of the same shape, with copies of the values. */
+MUST_CHECK enum status dense_copy(struct dense *ret, const struct dense *from, struct error *err);
+
+/*
  * The model's tensors inside these vectors, as checkpoints name them;
  * ret_tensors[model_tensor_count] borrow from dense.
  */

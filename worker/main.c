@@ -107,6 +107,12 @@ static void on_failure(void *context, enum status status, const struct error *er
 	fflush(stderr);
 }
 
+static void on_warning(void *context, const char *text)
+{
+	(void)context;
+	fprintf(stderr, PROGRAM ": %s\n", text);
+}
+
 static enum status run(const struct worker_options *options, struct comm *comm,
 	struct ending *ending, struct error *err)
 {
@@ -122,6 +128,7 @@ static enum status run(const struct worker_options *options, struct comm *comm,
 		.connect_context = connector,
 		.on_failure = on_failure,
 		.failure_context = ending,
+		.on_warning = on_warning,
 		.out = comm->rank == 0 ? stdout : NULL,
 		.progress_descriptor = comm->rank == 0 ? STDERR_FILENO : -1,
 	};

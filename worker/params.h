@@ -7,7 +7,7 @@
  * A step is one exchange: the gradients of the step that was computed, and the rows of the next
  * one. With remote servers it is one message per server and step.
  *
- * Threads: owner-thread only, exchange_table apart.
+ * Threads: owner-thread only, but for exchange_table, read_cut and uncut.
  */
 #ifndef MARQUEE_WORKER_PARAMS_H
 #define MARQUEE_WORKER_PARAMS_H
@@ -93,8 +93,21 @@ struct params_operations {
 	/* Every created record of a table, from every server, in no promised order. */
 	enum status (*snapshot)(struct params *params, uint32_t table, params_sink *sink,
 		void *context, struct error *err);
-	enum status (*count)(
-		struct params *params, uint32_t table, uint64_t *ret_rows, struct error *err);
+	/*
+	 * Worker 0, between two steps: begins a cut through all tables, in place of an earlier one.
+	 * `step` steps have been applied everywhere, and nothing is applied during the call: in
+	 * sync mode no step is without worker 0's push, in the others the workers wait for it.
+	 * Costs a round trip.
+	 */
+	enum status (*cut)(struct params *params, uint64_t step, struct error *err);
+	/*
+	 * As snapshot, of the tables as they were at the cut, once a table. This and uncut may be
+	 * called from a thread of their own, beside the owner's exchanges.
+	 */
+	enum status (*read_cut)(struct params *params, uint32_t table, params_sink *sink,
+		void *context, struct error *err);
+	/* Nobody reads the cut any more. */
+	enum status (*uncut)(struct params *params, struct error *err);
 	/* Sets records, creating rows as needed; before the first exchange only. */
 	enum status (*restore)(struct params *params, uint32_t table, const uint64_t *ids,
 		const float *records, size_t count, struct error *err);
@@ -129,7 +142,7 @@ void params_free(struct params *params);
 MUST_CHECK enum status params_set_tables(struct params *params, const struct table_spec *tables,
 	uint32_t table_count, struct error *err);
 
-/* The largest chunk of snapshot and restore, in records. */
+/* Records that a store is read and restored in. */
 #define PARAMS_CHUNK 4096u
 
 #endif

@@ -42,8 +42,12 @@ static enum status exchange(
 	return status;
 }
 
-static enum status snapshot(
-	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err)
+/* store_snapshot() or store_cut_read(). */
+typedef enum status read_store(struct store *store, uint32_t table, struct store_cursor *cursor,
+	size_t max, void *ids, float *records, size_t *ret_n, struct error *err);
+
+static enum status read_table(struct params *params, uint32_t table, read_store *read,
+	params_sink *sink, void *context, struct error *err)
 {
 	struct embedded *embedded = embedded_of(params);
 	struct store_cursor cursor = {0};
@@ -55,7 +59,7 @@ static enum status snapshot(
 			sizeof(*records), "snapshot", err);
 	while (status == STATUS_OK) {
 		size_t count;
-		status = store_snapshot(
+		status = read(
 			embedded->store, table, &cursor, PARAMS_CHUNK, ids, records, &count, err);
 		if (status != STATUS_OK || count == 0)
 			break;
@@ -66,11 +70,29 @@ static enum status snapshot(
 	return status;
 }
 
-static enum status count_rows(
-	struct params *params, uint32_t table, uint64_t *ret_rows, struct error *err)
+static enum status snapshot(
+	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err)
+{
+	return read_table(params, table, store_snapshot, sink, context, err);
+}
+
+static enum status cut(struct params *params, uint64_t step, struct error *err)
+{
+	(void)step, (void)err;
+	store_cut(embedded_of(params)->store);
+	return STATUS_OK;
+}
+
+static enum status read_cut(
+	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err)
+{
+	return read_table(params, table, store_cut_read, sink, context, err);
+}
+
+static enum status uncut(struct params *params, struct error *err)
 {
 	(void)err;
-	*ret_rows = store_count(embedded_of(params)->store, table);
+	store_uncut(embedded_of(params)->store);
 	return STATUS_OK;
 }
 
@@ -108,7 +130,9 @@ enum status params_embedded_new(struct params **ret, uint64_t seed, const struct
 		.exchange = exchange,
 		.exchange_table = exchange_table,
 		.snapshot = snapshot,
-		.count = count_rows,
+		.cut = cut,
+		.read_cut = read_cut,
+		.uncut = uncut,
 		.restore = restore,
 		.digest = digest,
 		.leave = leave,

@@ -51,6 +51,9 @@ static enum status leave(struct params *params, bool failed, struct error *err)
 
 static void server_fini(struct remote_server *server)
 {
+	rpc_call_free(server->bulk_calls[0]);
+	rpc_call_free(server->bulk_calls[1]);
+	rpc_channel_close(server->bulk_channel);
 	rpc_call_free(server->call);
 	rpc_channel_close(server->channel);
 }
@@ -151,6 +154,15 @@ static enum status check_shard(const struct remote *remote,
 	return STATUS_OK;
 }
 
+static enum status open_bulk(struct remote_server *server, const char *url,
+	const struct rpc_channel_options *wanted, struct error *err)
+{
+	enum status status = rpc_channel_open(&server->bulk_channel, url, wanted, err);
+	for (int i = 0; i < 2 && status == STATUS_OK; i++)
+		status = rpc_call_new(&server->bulk_calls[i], server->bulk_channel, err);
+	return status;
+}
+
 /* Connects to one URL, joins, and puts the channel at its shard's place. */
 static enum status add_server(struct remote *remote, const struct params_remote_options *options,
 	const char *url, const Marquee__Ps__V1__JoinRequest *request, struct error *err)
@@ -180,8 +192,12 @@ static enum status add_server(struct remote *remote, const struct params_remote_
 		rpc_channel_close(channel);
 		return status;
 	}
-	remote->servers[index].channel = channel;
-	return rpc_call_new(&remote->servers[index].call, channel, err);
+	struct remote_server *server = &remote->servers[index];
+	server->channel = channel;
+	status = rpc_call_new(&server->call, channel, err);
+	if (status == STATUS_OK && options->worker == 0)
+		status = open_bulk(server, url, &wanted, err);
+	return status;
 }
 
 static enum status share_steps(
@@ -207,7 +223,9 @@ enum status params_remote_new(struct params **ret, const struct params_remote_op
 		.exchange_start = remote_exchange_start,
 		.exchange_finish = remote_exchange_finish,
 		.snapshot = remote_snapshot,
-		.count = remote_count,
+		.cut = remote_cut,
+		.read_cut = remote_read_cut,
+		.uncut = remote_uncut,
 		.restore = remote_restore,
 		.digest = remote_digest,
 		.leave = leave,

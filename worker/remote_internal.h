@@ -1,6 +1,7 @@
 /*
  * What the files of the remote parameter client share: params_remote.c (joining, leaving, life),
- * remote_exchange.c (a step), remote_state.c (snapshot, restore, digest). Private to worker/.
+ * remote_exchange.c (a step), remote_state.c (snapshot, restore, digest), remote_cut.c (cuts).
+ * Private to worker/.
  */
 #ifndef MARQUEE_WORKER_REMOTE_INTERNAL_H
 #define MARQUEE_WORKER_REMOTE_INTERNAL_H
@@ -39,6 +40,9 @@ struct remote_slot {
 struct remote_server {
 	struct rpc_channel *channel;
 	struct rpc_call *call; /* for the rare calls */
+	/* Worker 0, for cuts: a connection of their own, so that steps do not queue behind them. */
+	struct rpc_channel *bulk_channel;
+	struct rpc_call *bulk_calls[2]; /* take turns */
 };
 
 /* Where the tables are in ranks of one host: what a step's exchange through memory keeps. */
@@ -58,6 +62,7 @@ struct remote {
 	struct remote_server servers[SERVERS_MAX]; /* in the order of their shards */
 	struct remote_slot slots[PARAMS_SLOTS];
 	uint32_t deadline_ms;
+	uint64_t cut_step; /* of the latest cut */
 };
 
 static inline struct remote *remote_of(struct params *params)
@@ -107,8 +112,10 @@ enum status remote_exchange_start(
 enum status remote_exchange_finish(struct params *params, uint32_t slot, struct error *err);
 enum status remote_snapshot(
 	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err);
-enum status remote_count(
-	struct params *params, uint32_t table, uint64_t *ret_rows, struct error *err);
+enum status remote_cut(struct params *params, uint64_t step, struct error *err);
+enum status remote_read_cut(
+	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err);
+enum status remote_uncut(struct params *params, struct error *err);
 enum status remote_restore(struct params *params, uint32_t table, const uint64_t *ids,
 	const float *records, size_t count, struct error *err);
 enum status remote_digest(struct params *params, struct digest *ret, struct error *err);

@@ -65,31 +65,6 @@ enum status remote_snapshot(
 	return status;
 }
 
-enum status remote_count(
-	struct params *params, uint32_t table, uint64_t *ret_rows, struct error *err)
-{
-	struct remote *remote = remote_of(params);
-	Marquee__Ps__V1__StatsRequest request = MARQUEE__PS__V1__STATS_REQUEST__INIT;
-	uint64_t rows = 0;
-	for (uint32_t s = 0; s < remote->server_count; s++) {
-		struct remote_server *server = &remote->servers[s];
-		struct rpc_reply reply;
-		enum status status =
-			remote_ask(remote, server, "Stats", &request.base, &reply, err);
-		if (status != STATUS_OK)
-			return status;
-		const Marquee__Ps__V1__StatsReply *stats =
-			(const Marquee__Ps__V1__StatsReply *)reply.body;
-		if (stats->n_tables <= table)
-			return error_set(err, STATUS_DATA_LOSS,
-				"%s: knows %zu tables, not table %u",
-				rpc_channel_url(server->channel), stats->n_tables, table);
-		rows += stats->tables[table]->rows;
-	}
-	*ret_rows = rows;
-	return STATUS_OK;
-}
-
 struct restore_part {
 	const struct routes *routes;
 	const struct route *route;

@@ -62,13 +62,14 @@ static json_t *number(double value)
 static enum status write_line(
 	struct report *report, const struct report_epoch *epoch, struct error *err)
 {
-	json_t *line = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch",
+	json_t *line = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch",
 		(json_int_t)epoch->epoch, "step", (json_int_t)epoch->step, "seconds",
 		number(epoch->seconds), "ratings_per_second", number(epoch->ratings_per_second),
 		"train_cost", number(epoch->train_cost), "test_rmse", number(epoch->test_rmse),
 		"test_mae", number(epoch->test_mae), "wire_bytes_per_rating",
 		number(epoch->wire_bytes_per_rating), "wire_messages_per_rating",
-		number(epoch->wire_messages_per_rating));
+		number(epoch->wire_messages_per_rating), "checkpoint_blocked_seconds",
+		number(epoch->checkpoint_blocked_seconds));
 	if (!line)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "metrics: no memory");
 	int failed =
@@ -105,7 +106,8 @@ void report_step(struct report *report, uint64_t step, uint64_t examples, double
 		.test_rmse = NAN,
 		.test_mae = NAN,
 		.wire_bytes_per_rating = NAN,
-		.wire_messages_per_rating = NAN};
+		.wire_messages_per_rating = NAN,
+		.checkpoint_blocked_seconds = NAN};
 	struct error ignored;
 	/* A full disk must not end the training: the epoch's own line reports it. */
 	if (write_line(report, &line, &ignored) != STATUS_OK)
@@ -126,6 +128,17 @@ static void print_epoch(struct report *report, const struct report_epoch *epoch)
 	fflush(out);
 }
 
+void report_blocked(struct report *report, double seconds)
+{
+	report->blocked_seconds += seconds;
+}
+
+void report_interrupt(struct report *report)
+{
+	if (report->options.progress_descriptor >= 0)
+		progress_finish(&report->progress);
+}
+
 uint64_t report_epoch_examples(const struct report *report)
 {
 	return report->examples - report->examples_at_epoch;
@@ -138,6 +151,8 @@ enum status report_epoch_end(struct report *report, struct report_epoch *epoch, 
 	epoch->seconds = seconds;
 	epoch->ratings_per_second =
 		spent > 0 ? (double)(report->examples - report->examples_at_epoch) / spent : NAN;
+	epoch->checkpoint_blocked_seconds = report->blocked_seconds;
+	report->blocked_seconds = 0;
 	report->seconds_at_epoch = seconds;
 	report->examples_at_epoch = report->examples;
 	enum status status = memory_grow(&report->epochs, &report->epoch_capacity,

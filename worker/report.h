@@ -25,6 +25,7 @@ struct report_epoch {
 	double test_rmse, test_mae; /* stars; NAN: nothing held out */
 	/* Of all workers, both ways. */
 	double wire_bytes_per_rating, wire_messages_per_rating;
+	double checkpoint_blocked_seconds; /* that the epoch's training waited for checkpoints */
 	bool best;
 };
 
@@ -52,22 +53,29 @@ struct report {
 	size_t epoch_count, epoch_capacity;
 	uint64_t examples_at_epoch;
 	double seconds_at_epoch;
+	double blocked_seconds; /* since the epoch began */
 };
 
 void report_init(struct report *report, const struct report_options *options);
 void report_fini(struct report *report);
 
-/* The training clock runs between start and stop; evaluation and checkpoints are outside. */
+/* The training clock runs between start and stop; evaluation and the ends of epochs are outside. */
 void report_start(struct report *report, uint64_t epoch);
 void report_stop(struct report *report);
 
 /* A step was computed: its examples over all lanes and the mean cost of this worker's. */
 void report_step(struct report *report, uint64_t step, uint64_t examples, double cost);
 
+/* Training has waited for a checkpoint to begin. */
+void report_blocked(struct report *report, double seconds);
+
+/* Takes the progress line away before somebody else writes; the next step puts it back. */
+void report_interrupt(struct report *report);
+
 /* Examples trained in the epoch at hand, by this run. */
 uint64_t report_epoch_examples(const struct report *report);
 
-/* An epoch ended. Fills seconds and ratings_per_second; keeps it for the table. */
+/* An epoch ended. Fills in the times; keeps it for the table. */
 MUST_CHECK enum status report_epoch_end(
 	struct report *report, struct report_epoch *epoch, struct error *err);
 

@@ -276,6 +276,7 @@ static enum status load_best(struct trainer *trainer, struct error *err)
 	if (status == STATUS_OK)
 		status = comm_broadcast(
 			trainer->comm, &trainer->best_rmse, sizeof(trainer->best_rmse), err);
+	trainer->kept_best_rmse = trainer->best_rmse;
 	return status;
 }
 

@@ -1,21 +1,20 @@
 /*
- * Writing a checkpoint of the step at hand, and the digest over all parameters.
+ * Checkpoints: when, and of what; and the digest over all parameters.
  *
- * Only worker 0 touches the files, so only its machine needs to see the directory: the tables
- * stream through the parameter client. The cut is consistent since every worker waits between two
- * steps, with all of its gradients applied.
+ * A cut is taken between two steps and written by worker 0's saver while training goes on. Only
+ * worker 0 touches the files, so only its machine needs to see the directory: the tables stream
+ * through the parameter client.
  */
 #include "common/base/hash.h"
 #include "common/base/memory.h"
 #include "common/base/random.h"
-#include "common/checkpoint/catalog_file.h"
 #include "common/checkpoint/dense_file.h"
-#include "common/checkpoint/directory.h"
-#include "common/checkpoint/shard_file.h"
 #include "worker/trainer_internal.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,14 +30,7 @@ static enum status take_dense_records(void *context, uint32_t table, const uint6
 {
 	const struct dense_sink *sink = context;
 	(void)table;
-	for (size_t i = 0; i < count; i++) {
-		if (ids[i] >= dense_row_count(sink->dense))
-			return error_set(err, STATUS_DATA_LOSS,
-				"the servers hold a dense row %" PRIu64 " of %u", ids[i],
-				dense_row_count(sink->dense));
-		dense_from_record(sink->dense, (uint32_t)ids[i], records + i * sink->record_floats);
-	}
-	return STATUS_OK;
+	return dense_from_records(sink->dense, ids, records, sink->record_floats, count, err);
 }
 
 enum status trainer_download_dense(struct trainer *trainer, struct error *err)
@@ -132,84 +124,7 @@ enum status trainer_digest(struct trainer *trainer, struct digest *ret, struct e
 	return status;
 }
 
-/* ---- writing ---- */
-
-struct shard_sink {
-	struct shard_writer *writer;
-};
-
-static enum status append_records(void *context, uint32_t table, const uint64_t *ids,
-	const float *records, size_t count, struct error *err)
-{
-	const struct shard_sink *sink = context;
-	return shard_writer_append(sink->writer, table, ids, records, count, err);
-}
-
-static enum status write_tables(
-	struct trainer *trainer, const char *path, struct manifest *manifest, struct error *err)
-{
-	struct shard_table tables[MODEL_TABLES_MAX];
-	uint32_t count = model_table_count(trainer->model);
-	const struct params_operations *operations = trainer->params->operations;
-	memset(tables, 0, sizeof(tables));
-	for (uint32_t t = 0; t < count; t++) {
-		const struct model_table *table = model_table(trainer->model, t);
-		snprintf(tables[t].name, sizeof(tables[t].name), "%s", table->name);
-		tables[t].dim = table->dim;
-		tables[t].slots = trainer->params->record_floats[t] - table->dim;
-		enum status status = operations->count(trainer->params, t, &tables[t].count, err);
-		if (status != STATUS_OK)
-			return status;
-	}
-	char name[MANIFEST_FILE_NAME_SIZE], file[PATH_SIZE];
-	checkpoint_shard_name(0, name);
-	enum status status = path_join(file, path, name, err);
-	struct shard_sink sink = {0};
-	if (status == STATUS_OK)
-		status = shard_writer_open(&sink.writer, file, tables, count, err);
-	if (status != STATUS_OK)
-		return status;
-	for (uint32_t t = 0; t < count && status == STATUS_OK; t++)
-		status = operations->snapshot(trainer->params, t, append_records, &sink, err);
-	if (status != STATUS_OK) {
-		shard_writer_abandon(sink.writer);
-		return status;
-	}
-	struct file_stamp stamp;
-	status = shard_writer_close(sink.writer, &stamp, err);
-	return status == STATUS_OK ? manifest_add_file(manifest, name, &stamp, err) : status;
-}
-
-static enum status write_dense(const struct trainer *trainer, const char *path,
-	struct manifest *manifest, struct error *err)
-{
-	char file[PATH_SIZE];
-	struct file_stamp stamp;
-	struct named_tensor *tensors = NULL;
-	enum status status = path_join(file, path, CHECKPOINT_DENSE_NAME, err);
-	if (status == STATUS_OK)
-		status = trainer_tensors(trainer, &tensors, err);
-	if (status == STATUS_OK)
-		status = dense_file_write(
-			file, tensors, model_tensor_count(trainer->model), &stamp, err);
-	if (status == STATUS_OK)
-		status = manifest_add_file(manifest, CHECKPOINT_DENSE_NAME, &stamp, err);
-	free(tensors);
-	return status;
-}
-
-static enum status write_catalog(const struct trainer *trainer, const char *path,
-	struct manifest *manifest, struct error *err)
-{
-	char file[PATH_SIZE];
-	struct file_stamp stamp;
-	enum status status = path_join(file, path, CHECKPOINT_CATALOG_NAME, err);
-	if (status == STATUS_OK)
-		status = catalog_file_write(file, &trainer->dataset.catalog, NULL, &stamp, err);
-	if (status == STATUS_OK)
-		status = manifest_add_file(manifest, CHECKPOINT_CATALOG_NAME, &stamp, err);
-	return status;
-}
+/* ---- what a checkpoint says beside the parameters ---- */
 
 /* Where every lane stands: the epoch, its next example, and the cost of the epoch so far. */
 static json_t *cursors_to_json(const struct trainer *trainer, const double *costs)
@@ -270,53 +185,119 @@ static enum status describe(const struct trainer *trainer, const double *costs,
 		options->test_ratings ? 0 : options->holdout, options->seed, err);
 }
 
-static enum status write_checkpoint(struct trainer *trainer, const struct digest *digest,
-	const double *costs, bool best, struct error *err)
+/* ---- saving ---- */
+
+static void warn(struct trainer *trainer, const char *format, ...) PRINTF_LIKE(2, 3);
+static void warn(struct trainer *trainer, const char *format, ...)
 {
-	const char *root = trainer->options.checkpoint_dir;
-	char path[PATH_SIZE];
-	struct manifest manifest = {0};
-	enum status status = checkpoint_begin(root, trainer->step, path, err);
-	if (status == STATUS_OK)
-		status = describe(trainer, costs, &manifest, err);
-	digest_format(digest, manifest.digest);
-	if (status == STATUS_OK)
-		status = write_tables(trainer, path, &manifest, err);
-	if (status == STATUS_OK)
-		status = write_dense(trainer, path, &manifest, err);
-	if (status == STATUS_OK)
-		status = write_catalog(trainer, path, &manifest, err);
-	if (status == STATUS_OK)
-		status = checkpoint_commit(root, path, &manifest, err);
-	/* Later ones were damaged, or this run would have gone on from them. */
-	if (status == STATUS_OK)
-		status = checkpoint_discard_after(root, trainer->step, err);
-	if (status == STATUS_OK && best)
-		status = checkpoint_mark_best(root, trainer->step, trainer->best_rmse, err);
-	if (status == STATUS_OK)
-		status = checkpoint_prune(root, trainer->options.keep, err);
-	manifest_fini(&manifest);
-	return status;
+	char text[ERROR_MESSAGE_SIZE + 128];
+	va_list args;
+	if (!trainer->setup->on_warning)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	report_interrupt(&trainer->report);
+	trainer->setup->on_warning(trainer->setup->warning_context, text);
 }
 
-enum status trainer_save(struct trainer *trainer, bool best, struct error *err)
+/* Worker 0: a checkpoint has failed. Training goes on; if none is written any more, its end fails.
+ */
+static void save_failed(struct trainer *trainer, const struct error *err)
 {
-	struct digest digest;
+	trainer->save_failure = *err;
+	/* The best one so far is still the one that is kept. */
+	trainer->best_rmse = trainer->kept_best_rmse;
+	warn(trainer, "%s; training goes on", err->message);
+}
+
+/* Worker 0: takes note of how the checkpoint that was under way has ended, waiting for that. */
+static void settle(struct trainer *trainer)
+{
+	struct error err;
+	if (saver_wait(trainer->saver, &err) != STATUS_OK) {
+		save_failed(trainer, &err);
+		return;
+	}
+	trainer->save_failure.status = STATUS_OK;
+	trainer->kept_best_rmse = trainer->saving_best_rmse;
+}
+
+void trainer_save_poll(struct trainer *trainer)
+{
+	if (trainer->saver && saver_state(trainer->saver) == SAVER_ENDED)
+		settle(trainer);
+}
+
+/* Worker 0, between two steps of all workers: the cut, and everything else that changes. */
+static enum status start(struct trainer *trainer, const double *costs, bool best, struct error *err)
+{
+	struct saver_job job = {.best = best, .best_rmse = trainer->saving_best_rmse};
+	enum status status = describe(trainer, costs, &job.manifest, err);
+	if (status == STATUS_OK)
+		status = dense_copy(&job.dense, &trainer->dense, err);
+	if (status == STATUS_OK)
+		status = trainer->params->operations->cut(trainer->params, trainer->step, err);
+	if (status == STATUS_OK)
+		return saver_start(trainer->saver, &job, err);
+	saver_job_fini(&job);
+	return error_wrap(err, status, "checkpoint of step %" PRIu64, trainer->step);
+}
+
+/* Worker 0. What fails here costs the checkpoint, not the training. */
+static void save(struct trainer *trainer, const double *costs, enum save_kind kind)
+{
+	struct error err;
+	if (saver_state(trainer->saver) == SAVER_WRITING && kind == SAVE_PERIODIC) {
+		warn(trainer,
+			"no checkpoint of step %" PRIu64
+			": the one before is still being written; consider a larger "
+			"--checkpoint-every",
+			trainer->step);
+		return;
+	}
+	if (saver_state(trainer->saver) != SAVER_IDLE)
+		settle(trainer);
+	trainer->saving_best_rmse = trainer->kept_best_rmse;
+	if (kind == SAVE_BEST)
+		trainer->best_rmse = trainer->saving_best_rmse = trainer->result.test_rmse;
+	if (start(trainer, costs, kind == SAVE_BEST, &err) != STATUS_OK)
+		save_failed(trainer, &err);
+}
+
+enum status trainer_save(struct trainer *trainer, enum save_kind kind, struct error *err)
+{
+	const struct clock *clock = trainer->setup->clock;
+	const uint64_t since = clock_now_ns(clock);
 	double costs[LANES_MAX] = {0};
 	for (uint32_t i = 0; i < trainer->block.count; i++)
 		costs[trainer->block.first + i] = trainer->outcomes[i].epoch_cost;
-	enum status status = trainer_digest(trainer, &digest, err);
-	if (status == STATUS_OK)
-		status = comm_lane_gather(
-			trainer->comm, costs, (uint32_t)trainer->options.lanes, err);
-	if (status != STATUS_OK)
-		return status;
-	if (trainer->comm->rank == 0) {
-		status = write_checkpoint(trainer, &digest, costs, best, err);
-		if (status != STATUS_OK)
-			status = error_wrap(
-				err, status, "checkpoint of step %" PRIu64, trainer->step);
-	}
+	/* From here on everybody stands between the same two steps. */
+	enum status status =
+		comm_lane_gather(trainer->comm, costs, (uint32_t)trainer->options.lanes, err);
+	if (status == STATUS_OK && trainer->comm->rank == 0)
+		save(trainer, costs, kind);
+	/* In sync mode no step is applied without worker 0's push. */
+	if (status == STATUS_OK && trainer->options.mode != MODE_SYNC)
+		status = comm_barrier(trainer->comm, err);
 	trainer->saved_step = trainer->step;
+	report_blocked(&trainer->report, clock_seconds_since(clock, since));
+	return status;
+}
+
+bool trainer_save_is_due(const struct trainer *trainer)
+{
+	const uint64_t every = trainer->options.checkpoint_every;
+	return trainer->options.checkpoint_dir && every && trainer->step % every == 0;
+}
+
+enum status trainer_save_finish(struct trainer *trainer, struct error *err)
+{
+	enum status status = STATUS_OK;
+	if (trainer->saver && saver_state(trainer->saver) != SAVER_IDLE)
+		settle(trainer);
+	if (trainer->save_failure.status != STATUS_OK)
+		status = error_set(
+			err, trainer->save_failure.status, "%s", trainer->save_failure.message);
 	return comm_agree(trainer->comm, status, err);
 }

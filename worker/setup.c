@@ -214,6 +214,21 @@ static void open_report(struct trainer *trainer)
 	report_init(&trainer->report, &options);
 }
 
+static enum status open_saver(struct trainer *trainer, struct error *err)
+{
+	const struct saver_options options = {
+		.root = trainer->options.checkpoint_dir,
+		.keep = trainer->options.keep,
+		.params = trainer->params,
+		.model = trainer->model,
+		.catalog = &trainer->dataset.catalog,
+		.dense_table = trainer->dense_table,
+	};
+	if (trainer->comm->rank != 0 || !options.root)
+		return STATUS_OK;
+	return saver_new(&trainer->saver, &options, err);
+}
+
 enum status trainer_open(struct trainer *trainer, const struct resume *resume, struct error *err)
 {
 	enum status status = open_data(trainer, err);
@@ -247,12 +262,15 @@ enum status trainer_open(struct trainer *trainer, const struct resume *resume, s
 	else if (status == STATUS_OK)
 		status = trainer_upload_dense(trainer, err);
 	if (status == STATUS_OK)
+		status = open_saver(trainer, err);
+	if (status == STATUS_OK)
 		open_report(trainer);
 	return comm_agree_all(trainer->comm, status, err);
 }
 
 void trainer_fini(struct trainer *trainer)
 {
+	saver_free(trainer->saver);
 	report_fini(&trainer->report);
 	if (trainer->metrics)
 		fclose(trainer->metrics);

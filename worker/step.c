@@ -371,6 +371,10 @@ enum status trainer_run_steps(struct trainer *trainer, uint64_t end, struct erro
 			break;
 		trainer->step++;
 		trainer->turn = 1 - trainer->turn;
+		trainer_save_poll(trainer);
+		/* Where the stretch ends, its end is saved. */
+		if (trainer_save_is_due(trainer) && trainer->step < end)
+			status = trainer_save(trainer, SAVE_PERIODIC, err);
 	}
 	return status == STATUS_OK
 		       ? status

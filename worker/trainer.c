@@ -116,21 +116,17 @@ static enum status end_epoch(struct trainer *trainer, struct error *err)
 	result->reached_target = reaches_target(trainer);
 	/* Traffic of the evaluation is not the training's. */
 	trainer->params->traffic = (struct params_traffic){0};
-	/* Saved before it is told: who reads of an epoch can rely on its checkpoint. */
 	if (trainer->options.checkpoint_dir)
-		status = trainer_save(trainer, line.best, err);
+		status = trainer_save(trainer, line.best ? SAVE_BEST : SAVE_EPOCH, err);
 	if (status == STATUS_OK)
 		status = report_epoch_end(&trainer->report, &line, err);
 	return comm_agree(trainer->comm, status, err);
 }
 
-/* Where the running stretch of steps ends: an epoch, a checkpoint or the last step. */
+/* Where the running stretch of steps ends: with the epoch, or with the training. */
 static uint64_t next_stop(const struct trainer *trainer)
 {
-	uint64_t every = trainer->options.checkpoint_every;
 	uint64_t stop = (trainer->step / trainer->steps_per_epoch + 1) * trainer->steps_per_epoch;
-	if (trainer->options.checkpoint_dir && every && (trainer->step / every + 1) * every < stop)
-		stop = (trainer->step / every + 1) * every;
 	return stop < trainer->last_step ? stop : trainer->last_step;
 }
 
@@ -157,8 +153,6 @@ static enum status run_epochs(struct trainer *trainer, struct error *err)
 			break;
 		if (trainer->step % trainer->steps_per_epoch == 0)
 			status = end_epoch(trainer, err);
-		else if (trainer->options.checkpoint_dir && trainer->step < trainer->last_step)
-			status = trainer_save(trainer, false, err);
 	}
 	return status;
 }
@@ -171,9 +165,11 @@ static enum status finish(struct trainer *trainer, struct error *err)
 		status = measure(trainer, &best, err);
 	if (status == STATUS_OK && trainer->options.checkpoint_dir &&
 		trainer->saved_step != trainer->step)
-		status = trainer_save(trainer, false, err);
+		status = trainer_save(trainer, SAVE_EPOCH, err);
 	if (status == STATUS_OK)
 		status = trainer_digest(trainer, &trainer->result.digest, err);
+	if (status == STATUS_OK)
+		status = trainer_save_finish(trainer, err);
 	if (status == STATUS_OK)
 		status = report_table(&trainer->report, err);
 	trainer->result.steps = trainer->step;
@@ -181,6 +177,21 @@ static enum status finish(struct trainer *trainer, struct error *err)
 	if (status == STATUS_OK)
 		status = trainer->params->operations->leave(trainer->params, false, err);
 	return status;
+}
+
+/*
+ * A run that failed: a checkpoint that is under way is a good one and is waited for, unless it
+ * depends on servers that may be what failed.
+ */
+static void end_saver(struct trainer *trainer, enum status status)
+{
+	if (!trainer->saver)
+		return;
+	if (status == STATUS_UNAVAILABLE || status == STATUS_DEADLINE_EXCEEDED ||
+		status == STATUS_ABORTED || status == STATUS_FAILED_PRECONDITION)
+		saver_cancel(trainer->saver);
+	saver_free(trainer->saver);
+	trainer->saver = NULL;
 }
 
 enum status trainer_run(const struct train_options *options, const struct trainer_setup *setup,
@@ -192,6 +203,7 @@ enum status trainer_run(const struct train_options *options, const struct traine
 		.comm = setup->comm,
 		.dense_table = UINT32_MAX,
 		.best_rmse = INFINITY,
+		.kept_best_rmse = INFINITY,
 		.saved_step = UINT64_MAX,
 		.measured_step = UINT64_MAX,
 		.checkpoint_lock = -1,
@@ -223,6 +235,8 @@ enum status trainer_run(const struct train_options *options, const struct traine
 		*ret = trainer.result;
 	else if (setup->on_failure && !setup->comm->failed)
 		setup->on_failure(setup->failure_context, status, err);
+	if (status != STATUS_OK)
+		end_saver(&trainer, status);
 	if (status != STATUS_OK && trainer.params)
 		(void)!trainer.params->operations->leave(trainer.params, true, NULL);
 	trainer_fini(&trainer);

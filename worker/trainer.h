@@ -48,6 +48,9 @@ struct trainer_setup {
 	 */
 	void (*on_failure)(void *context, enum status status, const struct error *err);
 	void *failure_context;
+	/* Worker 0: something went wrong that training survives, one sentence. May be NULL. */
+	void (*on_warning)(void *context, const char *text);
+	void *warning_context;
 	FILE *out;		 /* worker 0's results for people; NULL: silent */
 	int progress_descriptor; /* worker 0's progress line; -1: none */
 };

@@ -1,7 +1,7 @@
 /*
  * The trainer's state, shared by the files of the training loop: trainer.c (epochs), setup.c (data,
- * model, tables), step.c (one exchange and one step), evaluate.c (held-out error), save.c
- * (checkpoints). Private to worker/.
+ * model, tables), step.c (one exchange and one step), evaluate.c (held-out error), save.c (when and
+ * what to save; saver.c writes it). Private to worker/.
  */
 #ifndef MARQUEE_WORKER_TRAINER_INTERNAL_H
 #define MARQUEE_WORKER_TRAINER_INTERNAL_H
@@ -12,6 +12,7 @@
 #include "worker/dense.h"
 #include "worker/lane.h"
 #include "worker/report.h"
+#include "worker/saver.h"
 #include "worker/spans.h"
 #include "worker/team.h"
 #include "worker/trainer.h"
@@ -63,11 +64,17 @@ struct trainer {
 	/* results and their display */
 	struct report report;
 	struct train_result result;
-	double best_rmse;	/* of the kept best checkpoint; INFINITY: none */
+	double best_rmse;	/* of the best epoch so far; INFINITY: none */
 	uint64_t saved_step;	/* of the newest checkpoint; UINT64_MAX: none */
 	uint64_t measured_step; /* of result.test_rmse; UINT64_MAX: none */
 	int checkpoint_lock;	/* worker 0: for close(); -1: none */
 	FILE *metrics;		/* worker 0: of --dump-metrics; NULL: none */
+
+	/* worker 0: checkpoints */
+	struct saver *saver;	   /* NULL: none are written */
+	struct error save_failure; /* of the latest one; OK: it was written, or there was none */
+	double kept_best_rmse;	   /* of the one that best.json names; INFINITY: none */
+	double saving_best_rmse;   /* the same when the one under way is written */
 };
 
 /* setup.c: what a run needs before its first step, and its end; all workers call them together. */
@@ -132,8 +139,23 @@ void resume_fini(struct resume *resume);
 MUST_CHECK enum status trainer_upload_dense(struct trainer *trainer, struct error *err);
 /* Brings the servers' dense parameters and their state here (ssp, async); nothing in sync mode. */
 MUST_CHECK enum status trainer_download_dense(struct trainer *trainer, struct error *err);
-/* Writes a checkpoint of the step at hand. All workers call it. `best`: it is the best so far. */
-MUST_CHECK enum status trainer_save(struct trainer *trainer, bool best, struct error *err);
+enum save_kind {
+	SAVE_PERIODIC, /* left out, with a warning, while another one is being written */
+	SAVE_EPOCH,    /* waits for that one; at the end of training too */
+	SAVE_BEST,     /* the same, and it is the best so far */
+};
+/*
+ * Begins a checkpoint of the step at hand, to be written while training goes on. All workers call
+ * it between two steps. A checkpoint that fails is a warning; the run's end says so again.
+ */
+MUST_CHECK enum status trainer_save(
+	struct trainer *trainer, enum save_kind kind, struct error *err);
+/* Whether --checkpoint-every wants a checkpoint of the step at hand. */
+bool trainer_save_is_due(const struct trainer *trainer);
+/* Between two steps: tells of a checkpoint that has failed meanwhile. */
+void trainer_save_poll(struct trainer *trainer);
+/* Waits for the last checkpoint. Its failure is every worker's. */
+MUST_CHECK enum status trainer_save_finish(struct trainer *trainer, struct error *err);
 /* The digest over all parameters, the same on every worker. */
 MUST_CHECK enum status trainer_digest(
 	struct trainer *trainer, struct digest *ret, struct error *err);

@@ -2,11 +2,49 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <xxhash.h>
 
 uint64_t hash_bytes(const void *bytes, size_t size, uint64_t seed)
 {
 	return XXH3_64bits_withSeed(bytes, size, seed);
+}
+
+struct hash_stream {
+	XXH3_state_t *state;
+};
+
+enum status hash_stream_new(struct hash_stream **ret, struct error *err)
+{
+	struct hash_stream *stream = malloc(sizeof(*stream));
+	XXH3_state_t *state = XXH3_createState();
+	if (!stream || !state || XXH3_64bits_reset(state) != XXH_OK) {
+		XXH3_freeState(state);
+		free(stream);
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a hash");
+	}
+	stream->state = state;
+	*ret = stream;
+	return STATUS_OK;
+}
+
+void hash_stream_free(struct hash_stream *stream)
+{
+	if (!stream)
+		return;
+	XXH3_freeState(stream->state);
+	free(stream);
+}
+
+void hash_stream_add(struct hash_stream *stream, const void *bytes, size_t size)
+{
+	/* Fails for no bytes at a NULL pointer only. */
+	(void)XXH3_64bits_update(stream->state, bytes, size);
+}
+
+uint64_t hash_stream_value(const struct hash_stream *stream)
+{
+	return XXH3_64bits_digest(stream->state);
 }
 
 static void add(struct digest *digest, uint64_t low, uint64_t high)

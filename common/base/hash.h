@@ -5,11 +5,23 @@
 #ifndef MARQUEE_BASE_HASH_H
 #define MARQUEE_BASE_HASH_H
 
+#include "common/base/status.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 /* XXH3 64 with a seed. */
 uint64_t hash_bytes(const void *bytes, size_t size, uint64_t seed);
+
+/* hash_bytes(..., 0) of bytes that come piece after piece. */
+struct hash_stream;
+/* Returns an owned stream of no bytes. */
+MUST_CHECK enum status hash_stream_new(struct hash_stream **ret, struct error *err);
+/* Takes NULL. */
+void hash_stream_free(struct hash_stream *stream);
+void hash_stream_add(struct hash_stream *stream, const void *bytes, size_t size);
+/* Of the bytes so far; more may follow. */
+uint64_t hash_stream_value(const struct hash_stream *stream);
 
 /* SplitMix64's finaliser (Steele, Lea, Flood 2014): a bijection of 64-bit words that mixes well. */
 static inline uint64_t hash_u64(uint64_t x)

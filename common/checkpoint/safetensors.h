@@ -116,7 +116,8 @@ MUST_CHECK enum status safetensors_writer_open(struct safetensors_writer **ret, 
 
 /*
  * Writes bytes at `offset` (in bytes) of tensor number `tensor`. The sections may come in any
- * order, each byte once.
+ * order, each byte once; in the order of the file (larger elements first, then as planned) they
+ * are hashed on their way, and the file need not be read again for its stamp.
  */
 MUST_CHECK enum status safetensors_writer_put(struct safetensors_writer *writer, size_t tensor,
 	uint64_t offset, const void *bytes, uint64_t size, struct error *err);
@@ -126,6 +127,12 @@ MUST_CHECK enum status safetensors_writer_put(struct safetensors_writer *writer,
  * stamp (may be NULL). On failure the file is removed.
  */
 MUST_CHECK enum status safetensors_writer_close(
+	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err);
+/*
+ * The same, but the file only begins to become durable: for one of many, whose owner waits for all
+ * of them in the end.
+ */
+MUST_CHECK enum status safetensors_writer_close_early(
 	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err);
 /* Takes the writer and removes the file. NULL is fine. */
 void safetensors_writer_abandon(struct safetensors_writer *writer);

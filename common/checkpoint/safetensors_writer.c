@@ -1,5 +1,6 @@
 #include "common/checkpoint/safetensors.h"
 
+#include "common/base/hash.h"
 #include "common/base/memory.h"
 
 #include <errno.h>
@@ -17,7 +18,23 @@ struct safetensors_writer {
 	size_t count;
 	uint64_t data_start; /* of the data section, from the start of the file */
 	uint64_t data_size;
+	/* Over the first bytes of the file, as long as they come in order. */
+	struct hash_stream *hash;
+	uint64_t hashed;
 };
+
+/* Writes bytes at an offset of the file, and hashes them if they are the next ones. */
+static enum status write_at(struct safetensors_writer *writer, const void *bytes, uint64_t size,
+	uint64_t offset, struct error *err)
+{
+	enum status status =
+		file_write_at(writer->descriptor, bytes, (size_t)size, offset, writer->path, err);
+	if (status == STATUS_OK && offset == writer->hashed) {
+		hash_stream_add(writer->hash, bytes, (size_t)size);
+		writer->hashed += size;
+	}
+	return status;
+}
 
 static enum status copy_plan(struct safetensors_writer *writer, const struct tensor_plan *plan,
 	size_t count, struct error *err)
@@ -121,8 +138,7 @@ static enum status write_header(struct safetensors_writer *writer,
 	memset(padded, ' ', (size_t)writer->data_start);
 	memcpy(padded, &padded_length, sizeof(padded_length));
 	memcpy(padded + sizeof(padded_length), text, (size_t)length);
-	status = file_write_at(
-		writer->descriptor, padded, (size_t)writer->data_start, 0, writer->path, err);
+	status = write_at(writer, padded, writer->data_start, 0, err);
 cleanup:
 	free(padded);
 	free(text);
@@ -147,6 +163,7 @@ static void writer_free(struct safetensors_writer *writer)
 		close(writer->descriptor);
 	free(writer->tensors);
 	free(writer->written);
+	hash_stream_free(writer->hash);
 	free(writer);
 }
 
@@ -169,6 +186,8 @@ enum status safetensors_writer_open(struct safetensors_writer **ret, const char 
 	if (status == STATUS_OK)
 		status =
 			memory_zalloc(&writer->written, count, sizeof(*writer->written), path, err);
+	if (status == STATUS_OK)
+		status = hash_stream_new(&writer->hash, err);
 	if (status == STATUS_OK)
 		status = copy_plan(writer, plan, count, err);
 	if (status == STATUS_OK)
@@ -206,15 +225,14 @@ enum status safetensors_writer_put(struct safetensors_writer *writer, size_t ten
 			"%s: tensor '%s': %" PRIu64 " bytes at %" PRIu64
 			" do not fit the planned %" PRIu64,
 			writer->path, to->name, size, offset, to->size);
-	enum status status = file_write_at(writer->descriptor, bytes, (size_t)size,
-		writer->data_start + to->offset + offset, writer->path, err);
+	enum status status =
+		write_at(writer, bytes, size, writer->data_start + to->offset + offset, err);
 	if (status == STATUS_OK)
 		writer->written[tensor] += size;
 	return status;
 }
 
-static enum status finish(
-	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err)
+static enum status check_complete(const struct safetensors_writer *writer, struct error *err)
 {
 	for (size_t i = 0; i < writer->count; i++)
 		if (writer->written[i] != writer->tensors[i].size)
@@ -223,25 +241,58 @@ static enum status finish(
 				" bytes written of the planned %" PRIu64,
 				writer->path, writer->tensors[i].name, writer->written[i],
 				writer->tensors[i].size);
-	if (fsync(writer->descriptor) != 0)
-		return error_set_errno(err, errno, "%s: fsync", writer->path);
-	int closed = close(writer->descriptor);
+	return STATUS_OK;
+}
+
+static enum status close_file(struct safetensors_writer *writer, bool durable, struct error *err)
+{
+	enum status status = STATUS_OK;
+	if (durable && fsync(writer->descriptor) != 0)
+		status = error_set_errno(err, errno, "%s: fsync", writer->path);
+	/* Gives the disk something to do; whether that worked will show when somebody waits. */
+	if (!durable)
+		(void)sync_file_range(writer->descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+	if (close(writer->descriptor) != 0 && status == STATUS_OK)
+		status = error_set_errno(err, errno, "%s: close", writer->path);
 	writer->descriptor = -1;
-	if (closed != 0)
-		return error_set_errno(err, errno, "%s: close", writer->path);
-	if (!ret_stamp)
-		return STATUS_OK;
-	return file_digest(writer->path, &ret_stamp->xxh3, &ret_stamp->size, err);
+	return status;
+}
+
+/* What came in order has been hashed on its way; else the file is read again. */
+static enum status stamp_of(
+	const struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err)
+{
+	const uint64_t size = writer->data_start + writer->data_size;
+	if (writer->hashed != size)
+		return file_digest(writer->path, &ret_stamp->xxh3, &ret_stamp->size, err);
+	*ret_stamp = (struct file_stamp){.size = size, .xxh3 = hash_stream_value(writer->hash)};
+	return STATUS_OK;
+}
+
+static enum status finish(struct safetensors_writer *writer, bool durable,
+	struct file_stamp *ret_stamp, struct error *err)
+{
+	enum status status = check_complete(writer, err);
+	if (status == STATUS_OK)
+		status = close_file(writer, durable, err);
+	if (status == STATUS_OK && ret_stamp)
+		status = stamp_of(writer, ret_stamp, err);
+	if (status != STATUS_OK)
+		unlink(writer->path);
+	writer_free(writer);
+	return status;
 }
 
 enum status safetensors_writer_close(
 	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err)
 {
-	enum status status = finish(writer, ret_stamp, err);
-	if (status != STATUS_OK)
-		unlink(writer->path);
-	writer_free(writer);
-	return status;
+	return finish(writer, true, ret_stamp, err);
+}
+
+enum status safetensors_writer_close_early(
+	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err)
+{
+	return finish(writer, false, ret_stamp, err);
 }
 
 void safetensors_writer_abandon(struct safetensors_writer *writer)

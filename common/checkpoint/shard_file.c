@@ -7,30 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Floats gathered before a write; a record is far smaller. */
+/* Floats of a column strip that is gathered before a write: half of an L2 cache. */
 #define STRIP_FLOATS ((size_t)1 << 16)
 
 /* The three tensors of table t in the plan. */
 enum { PART_IDS, PART_ROWS, PART_SLOTS, PARTS };
 static const char *const part_names[PARTS] = {"ids", "rows", "slots"};
 
-struct shard_writer {
+/* A file on its way. */
+struct shard_job {
 	struct safetensors_writer *file;
-	struct shard_table *tables;
-	uint64_t *written; /* records, per table */
-	float *strip;	   /* [STRIP_FLOATS] or one record, if that is more */
+	const struct shard_table *tables;
+	const struct shard_piece *pieces;
+	size_t table_count, piece_count;
+	float *strip; /* [strip_floats], at least a row of every table */
 	size_t strip_floats;
-	size_t table_count;
 };
-
-static void writer_free(struct shard_writer *writer)
-{
-	safetensors_writer_abandon(writer->file);
-	free(writer->tables);
-	free(writer->written);
-	free(writer->strip);
-	free(writer);
-}
 
 static void plan_table(struct tensor_plan plan[PARTS], const struct shard_table *table)
 {
@@ -44,65 +36,25 @@ static void plan_table(struct tensor_plan plan[PARTS], const struct shard_table 
 	}
 }
 
-enum status shard_writer_open(struct shard_writer **ret, const char *path,
-	const struct shard_table *tables, size_t table_count, struct error *err)
+/* Writes columns [first, first + width) of a piece's records on from byte `offset` of the tensor.
+ */
+static enum status put_columns(const struct shard_job *job, size_t tensor, uint64_t offset,
+	const struct shard_piece *piece, size_t first, size_t width, struct error *err)
 {
-	struct shard_writer *writer = NULL;
-	struct tensor_plan *plan = NULL;
-	enum status status = memory_zalloc(&writer, 1, sizeof(*writer), "shard writer", err);
-	if (status != STATUS_OK)
-		return status;
-	writer->table_count = table_count;
-	writer->strip_floats = STRIP_FLOATS;
-	status = memory_alloc(&writer->tables, table_count, sizeof(*tables), path, err);
-	if (status == STATUS_OK)
-		status = memory_zalloc(
-			&writer->written, table_count, sizeof(*writer->written), path, err);
-	if (status == STATUS_OK)
-		status = memory_alloc(&plan, table_count * PARTS, sizeof(*plan), path, err);
-	if (status != STATUS_OK)
-		goto cleanup;
-	for (size_t t = 0; t < table_count; t++) {
-		writer->tables[t] = tables[t];
-		plan_table(plan + t * PARTS, &tables[t]);
-		if (writer->strip_floats < tables[t].dim)
-			writer->strip_floats = tables[t].dim;
-		if (writer->strip_floats < tables[t].slots)
-			writer->strip_floats = tables[t].slots;
-	}
-	status = memory_alloc(&writer->strip, writer->strip_floats, sizeof(float), path, err);
-	if (status != STATUS_OK)
-		goto cleanup;
-	const struct tensor_metadata metadata[] = {{"format", "marquee-shard"}, {"version", "1"}};
-	status = safetensors_writer_open(
-		&writer->file, path, plan, table_count * PARTS, metadata, 2, err);
-	if (status != STATUS_OK)
-		goto cleanup;
-	*ret = writer;
-	writer = NULL;
-cleanup:
-	free(plan);
-	if (writer)
-		writer_free(writer);
-	return status;
-}
-
-/* Writes columns [first, first + width) of n records as rows from..from+n of tensor `tensor`. */
-static enum status put_columns(struct shard_writer *writer, size_t tensor, uint64_t from,
-	const float *records, size_t record_floats, size_t first, size_t width, size_t n,
-	struct error *err)
-{
-	if (width == 0)
-		return STATUS_OK;
-	const size_t rows_per_strip = writer->strip_floats / width;
-	for (size_t done = 0; done < n;) {
-		size_t rows = n - done < rows_per_strip ? n - done : rows_per_strip;
+	const struct shard_table *table = &job->tables[piece->table];
+	const size_t floats = (size_t)table->dim + table->slots;
+	const size_t rows_per_strip = job->strip_floats / width;
+	if (width == floats)
+		return safetensors_writer_put(job->file, tensor, offset, piece->records,
+			piece->count * width * sizeof(float), err);
+	for (size_t done = 0; done < piece->count;) {
+		const size_t left = piece->count - done;
+		const size_t rows = left < rows_per_strip ? left : rows_per_strip;
 		for (size_t i = 0; i < rows; i++)
-			memcpy(writer->strip + i * width,
-				records + (done + i) * record_floats + first,
+			memcpy(job->strip + i * width, piece->records + (done + i) * floats + first,
 				width * sizeof(float));
-		enum status status = safetensors_writer_put(writer->file, tensor,
-			(from + done) * width * sizeof(float), writer->strip,
+		enum status status = safetensors_writer_put(job->file, tensor,
+			offset + done * width * sizeof(float), job->strip,
 			rows * width * sizeof(float), err);
 		if (status != STATUS_OK)
 			return status;
@@ -111,45 +63,87 @@ static enum status put_columns(struct shard_writer *writer, size_t tensor, uint6
 	return STATUS_OK;
 }
 
-enum status shard_writer_append(struct shard_writer *writer, size_t table, const uint64_t *ids,
-	const float *records, size_t n, struct error *err)
+/* One tensor from all of its table's pieces. */
+static enum status put_part(const struct shard_job *job, size_t table, int part, struct error *err)
 {
-	if (table >= writer->table_count)
-		return error_set(err, STATUS_INVALID_ARGUMENT, "no table number %zu", table);
-	const struct shard_table *to = &writer->tables[table];
-	const uint64_t from = writer->written[table];
-	if (n > to->count - from)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"table '%s': %zu records after %" PRIu64
-			" are more than the planned %" PRIu64,
-			to->name, n, from, to->count);
-	const size_t floats = (size_t)to->dim + to->slots;
-	enum status status = safetensors_writer_put(writer->file, table * PARTS + PART_IDS,
-		from * sizeof(*ids), ids, n * sizeof(*ids), err);
-	if (status == STATUS_OK)
-		status = put_columns(writer, table * PARTS + PART_ROWS, from, records, floats, 0,
-			to->dim, n, err);
-	if (status == STATUS_OK)
-		status = put_columns(writer, table * PARTS + PART_SLOTS, from, records, floats,
-			to->dim, to->slots, n, err);
-	if (status == STATUS_OK)
-		writer->written[table] += n;
+	const struct shard_table *to = &job->tables[table];
+	const size_t tensor = table * PARTS + (size_t)part;
+	const size_t width = part == PART_ROWS ? to->dim : to->slots;
+	enum status status = STATUS_OK;
+	uint64_t offset = 0;
+	for (size_t i = 0; status == STATUS_OK && i < job->piece_count; i++) {
+		const struct shard_piece *piece = &job->pieces[i];
+		if (piece->table != table || (part != PART_IDS && width == 0))
+			continue;
+		if (part == PART_IDS) {
+			const uint64_t bytes = piece->count * sizeof(*piece->ids);
+			status = safetensors_writer_put(
+				job->file, tensor, offset, piece->ids, bytes, err);
+			offset += bytes;
+		} else {
+			status = put_columns(job, tensor, offset, piece,
+				part == PART_ROWS ? 0 : to->dim, width, err);
+			offset += piece->count * width * sizeof(float);
+		}
+	}
 	return status;
 }
 
-enum status shard_writer_close(
-	struct shard_writer *writer, struct file_stamp *ret_stamp, struct error *err)
+/* In the order of the file: ids, whose elements are larger, come first. */
+static enum status put_tables(const struct shard_job *job, struct error *err)
 {
-	enum status status = safetensors_writer_close(writer->file, ret_stamp, err);
-	writer->file = NULL;
-	writer_free(writer);
+	enum status status = STATUS_OK;
+	for (size_t t = 0; status == STATUS_OK && t < job->table_count; t++)
+		status = put_part(job, t, PART_IDS, err);
+	for (size_t t = 0; status == STATUS_OK && t < job->table_count; t++) {
+		status = put_part(job, t, PART_ROWS, err);
+		if (status == STATUS_OK)
+			status = put_part(job, t, PART_SLOTS, err);
+	}
 	return status;
 }
 
-void shard_writer_abandon(struct shard_writer *writer)
+static enum status open_job(struct shard_job *job, const char *path, struct error *err)
 {
-	if (writer)
-		writer_free(writer);
+	struct tensor_plan *plan;
+	enum status status =
+		memory_alloc(&plan, job->table_count * PARTS, sizeof(*plan), path, err);
+	if (status != STATUS_OK)
+		return status;
+	job->strip_floats = STRIP_FLOATS;
+	for (size_t t = 0; t < job->table_count; t++) {
+		const struct shard_table *table = &job->tables[t];
+		plan_table(plan + t * PARTS, table);
+		if (job->strip_floats < (size_t)table->dim + table->slots)
+			job->strip_floats = (size_t)table->dim + table->slots;
+	}
+	status = memory_alloc(&job->strip, job->strip_floats, sizeof(float), path, err);
+	const struct tensor_metadata metadata[] = {{"format", "marquee-shard"}, {"version", "1"}};
+	if (status == STATUS_OK)
+		status = safetensors_writer_open(
+			&job->file, path, plan, job->table_count * PARTS, metadata, 2, err);
+	free(plan);
+	return status;
+}
+
+enum status shard_file_write(const char *path, const struct shard_table *tables, size_t table_count,
+	const struct shard_piece *pieces, size_t piece_count, struct file_stamp *ret_stamp,
+	struct error *err)
+{
+	struct shard_job job = {.tables = tables,
+		.table_count = table_count,
+		.pieces = pieces,
+		.piece_count = piece_count};
+	enum status status = open_job(&job, path, err);
+	if (status == STATUS_OK) {
+		status = put_tables(&job, err);
+		if (status == STATUS_OK)
+			status = safetensors_writer_close_early(job.file, ret_stamp, err);
+		else
+			safetensors_writer_abandon(job.file);
+	}
+	free(job.strip);
+	return status;
 }
 
 struct reader_table {

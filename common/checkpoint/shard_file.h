@@ -7,7 +7,7 @@
  *     <table>.slots F32 [n, S]    S may be 0
  * In memory a record is what the parameter server holds: D + S floats, the row and then its slots.
  *
- * Threads: a writer is owner-thread only, a reader immutable after open.
+ * Threads: a reader is immutable after open; writing is a pure function over the caller's arrays.
  */
 #ifndef MARQUEE_CHECKPOINT_SHARD_FILE_H
 #define MARQUEE_CHECKPOINT_SHARD_FILE_H
@@ -23,21 +23,23 @@ struct shard_table {
 	uint64_t count; /* rows */
 };
 
-struct shard_writer;
+/* Records of one table that lie together. Everything is borrowed. */
+struct shard_piece {
+	size_t table; /* an index into the file's tables */
+	size_t count;
+	const uint64_t *ids;  /* [count] */
+	const float *records; /* [count x (dim + slots)] */
+};
 
-/* Plans the file: the counts are final. Copies `tables`. On failure there is no file. */
-MUST_CHECK enum status shard_writer_open(struct shard_writer **ret, const char *path,
-	const struct shard_table *tables, size_t table_count, struct error *err);
-/* Adds the next n records of a table (an index into `tables`): ids[n], records[n x (dim + slots)].
+/*
+ * Writes a file in one sequential pass: of every table the records of its pieces, in the order of
+ * the array. A table's count is the sum of its pieces': FAILED_PRECONDITION or INVALID_ARGUMENT
+ * otherwise. The file is not durable before somebody syncs it, as checkpoint_commit() does. On
+ * failure there is no file.
  */
-MUST_CHECK enum status shard_writer_append(struct shard_writer *writer, size_t table,
-	const uint64_t *ids, const float *records, size_t n, struct error *err);
-/* Takes the writer. The file is durable on success and gone on failure, which a missing record is.
- */
-MUST_CHECK enum status shard_writer_close(
-	struct shard_writer *writer, struct file_stamp *ret_stamp, struct error *err);
-/* Takes the writer and removes the file. NULL is fine. */
-void shard_writer_abandon(struct shard_writer *writer);
+MUST_CHECK enum status shard_file_write(const char *path, const struct shard_table *tables,
+	size_t table_count, const struct shard_piece *pieces, size_t piece_count,
+	struct file_stamp *ret_stamp, struct error *err);
 
 struct shard_reader;
 

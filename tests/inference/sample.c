@@ -116,22 +116,24 @@ static void write_shards(const struct sample *sample, const struct sample_option
 					ids[t][tables[t].count++] = all[i];
 		}
 		char name[MANIFEST_FILE_NAME_SIZE], file[PATH_SIZE];
-		struct shard_writer *writer;
 		struct file_stamp stamp;
-		checkpoint_shard_name(s, name);
-		scratch_path(file, path, name);
-		assert_ok(shard_writer_open(&writer, file, tables, table_count, &err), &err);
+		static float records[16][WIDEST][WIDEST];
+		struct shard_piece pieces[16 * WIDEST];
+		size_t piece_count = 0;
 		for (uint32_t t = 0; t < table_count; t++) {
 			for (size_t i = 0; i < tables[t].count; i++) {
-				float record[WIDEST];
+				float *record = records[t][i];
 				random_uniform_row(step, random_stream(tables[t].name), ids[t][i],
 					scale, record, tables[t].dim + 1);
-				assert_ok(
-					shard_writer_append(writer, t, &ids[t][i], record, 1, &err),
-					&err);
+				pieces[piece_count++] =
+					(struct shard_piece){t, 1, &ids[t][i], record};
 			}
 		}
-		assert_ok(shard_writer_close(writer, &stamp, &err), &err);
+		checkpoint_shard_name(s, name);
+		scratch_path(file, path, name);
+		assert_ok(shard_file_write(
+				  file, tables, table_count, pieces, piece_count, &stamp, &err),
+			&err);
 		assert_ok(manifest_add_file(manifest, name, &stamp, &err), &err);
 	}
 }

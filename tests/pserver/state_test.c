@@ -34,7 +34,7 @@ static void close_all(void)
 	ps_server_close(server);
 }
 
-static void push_rows(void)
+static void push_rows_of(uint64_t step)
 {
 	struct error err;
 	uint64_t ids[ROWS];
@@ -43,17 +43,21 @@ static void push_rows(void)
 		ids[i] = i * i;
 		values[i] = (float)i;
 	}
-	ps_client_start_push(&client, 0, 0, ids, values, ROWS, WAIT_MS);
+	ps_client_start_push(&client, step, 0, ids, values, ROWS, WAIT_MS);
 	assert_ok(ps_client_finish(&client, NULL, ROWS, &err), &err);
 }
 
+static void push_rows(void)
+{
+	push_rows_of(0);
+}
+
 /* Reads table 0 in pieces: ids and records one after the other. Returns the number of rows. */
-static uint32_t snapshot(uint32_t piece, uint64_t *ids, float *records)
+static uint32_t read_pieces(Marquee__Ps__V1__SnapshotRequest request, uint64_t *ids, float *records)
 {
 	struct error err;
 	uint32_t n = 0;
-	Marquee__Ps__V1__SnapshotRequest request = MARQUEE__PS__V1__SNAPSHOT_REQUEST__INIT;
-	request.max_records = piece;
+	const uint32_t piece = request.max_records;
 	for (bool done = false; !done;) {
 		struct rpc_reply reply;
 		assert_ok(ps_client_call(&client, "Snapshot", &request.base, WAIT_MS, &reply, &err),
@@ -72,6 +76,21 @@ static uint32_t snapshot(uint32_t piece, uint64_t *ids, float *records)
 		done = body->done;
 	}
 	return n;
+}
+
+static uint32_t snapshot(uint32_t piece, uint64_t *ids, float *records)
+{
+	Marquee__Ps__V1__SnapshotRequest request = MARQUEE__PS__V1__SNAPSHOT_REQUEST__INIT;
+	request.max_records = piece;
+	return read_pieces(request, ids, records);
+}
+
+static enum status cut(uint64_t step, bool end, struct error *err)
+{
+	Marquee__Ps__V1__CutRequest request = MARQUEE__PS__V1__CUT_REQUEST__INIT;
+	request.step = step;
+	request.end = end;
+	return ps_client_call(&client, "Cut", &request.base, WAIT_MS, NULL, err);
 }
 
 static enum status restore(uint32_t n, const uint64_t *ids, const float *records, struct error *err)
@@ -107,6 +126,100 @@ START_TEST(a_snapshot_in_pieces_restores_the_same_tables)
 	ps_client_digest(&client, after);
 	ck_assert_str_eq(before, after);
 	ck_assert_uint_eq(ps_client_stats(&client)->tables[0]->rows, ROWS);
+	close_all();
+}
+END_TEST
+
+START_TEST(a_cut_is_read_as_it_was_while_steps_are_applied)
+{
+	struct error err;
+	struct ps_job job = ps_job_defaults();
+	uint64_t ids[2][ROWS];
+	float records[2][ROWS * RECORD];
+	Marquee__Ps__V1__SnapshotRequest request = MARQUEE__PS__V1__SNAPSHOT_REQUEST__INIT;
+	request.of_cut = true;
+	job.optimizer = "adagrad";
+	open_all(&job);
+	for (uint64_t step = 0; step < 6; step++) {
+		push_rows_of(step);
+		assert_fails(
+			cut(step, false, &err), STATUS_FAILED_PRECONDITION, &err, "applies step");
+		assert_ok(cut(step + 1, false, &err), &err);
+		ck_assert_uint_eq(snapshot(ROWS, ids[0], records[0]), ROWS);
+		push_rows_of(++step);
+		/* A repeat that comes late does no harm. */
+		assert_ok(cut(step, false, &err), &err);
+		request.cut_step = step;
+		request.max_records = 1 + (uint32_t)step * 3;
+		ck_assert_uint_eq(read_pieces(request, ids[1], records[1]), ROWS);
+		ck_assert_mem_eq(ids[0], ids[1], sizeof(ids[0]));
+		ck_assert_mem_eq(records[0], records[1], sizeof(records[0]));
+		ck_assert_uint_eq(snapshot(ROWS, ids[1], records[1]), ROWS);
+		ck_assert_mem_ne(records[0], records[1], sizeof(records[0]));
+		/* Its beginning has been passed. */
+		assert_fails(
+			ps_client_call(&client, "Snapshot", &request.base, WAIT_MS, NULL, &err),
+			STATUS_FAILED_PRECONDITION, &err, "read beyond");
+		if (step == 3)
+			continue; /* the next cut takes its place */
+		assert_ok(cut(step, true, &err), &err);
+		assert_ok(cut(step, true, &err), &err);
+		assert_fails(
+			ps_client_call(&client, "Snapshot", &request.base, WAIT_MS, NULL, &err),
+			STATUS_FAILED_PRECONDITION, &err, "no cut before step");
+		assert_fails(
+			cut(step, false, &err), STATUS_FAILED_PRECONDITION, &err, "applies step");
+	}
+	close_all();
+}
+END_TEST
+
+START_TEST(only_worker_zero_cuts)
+{
+	struct error err;
+	struct ps_job job = ps_job_defaults();
+	Marquee__Ps__V1__SnapshotRequest request = MARQUEE__PS__V1__SNAPSHOT_REQUEST__INIT;
+	request.of_cut = true;
+	request.max_records = 1;
+	job.workers = 2;
+	open_all(&job);
+	assert_ok(cut(0, false, &err), &err);
+	ps_client_close(&client);
+	ps_client_open(&client, ps_server_url(server), "job", 1, 1);
+	assert_ok(ps_client_join(&client, &job, &err), &err);
+	assert_fails(cut(0, false, &err), STATUS_PERMISSION_DENIED, &err, "worker 0");
+	assert_fails(cut(0, true, &err), STATUS_PERMISSION_DENIED, &err, "worker 0");
+	assert_fails(ps_client_call(&client, "Snapshot", &request.base, WAIT_MS, NULL, &err),
+		STATUS_PERMISSION_DENIED, &err, "worker 0");
+	close_all();
+}
+END_TEST
+
+/* Its number may be the same: what the one before has read is not there for the new one. */
+START_TEST(a_worker_zero_that_starts_again_cuts_again)
+{
+	struct error err;
+	struct ps_job job = ps_job_defaults();
+	uint64_t ids[ROWS];
+	float records[ROWS * RECORD];
+	Marquee__Ps__V1__SnapshotRequest request = MARQUEE__PS__V1__SNAPSHOT_REQUEST__INIT;
+	request.of_cut = true;
+	request.cut_step = 1;
+	request.max_records = ROWS + 1;
+	job.optimizer = "adagrad";
+	open_all(&job);
+	push_rows();
+	for (uint64_t incarnation = 2; incarnation < 4; incarnation++) {
+		assert_ok(cut(1, false, &err), &err);
+		ck_assert_uint_eq(read_pieces(request, ids, records), ROWS);
+		ps_client_close(&client);
+		ps_client_open(&client, ps_server_url(server), "job", 0, incarnation);
+		job.first_step = 1;
+		assert_ok(ps_client_join(&client, &job, &err), &err);
+		assert_fails(
+			ps_client_call(&client, "Snapshot", &request.base, WAIT_MS, NULL, &err),
+			STATUS_FAILED_PRECONDITION, &err, "no cut before step 1");
+	}
 	close_all();
 }
 END_TEST
@@ -324,8 +437,9 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {a_snapshot_in_pieces_restores_the_same_tables,
-		only_worker_zero_restores, statistics_count_rows_steps_and_bytes,
-		counts_that_do_not_fit_the_bytes_are_refused,
+		a_cut_is_read_as_it_was_while_steps_are_applied, only_worker_zero_cuts,
+		a_worker_zero_that_starts_again_cuts_again, only_worker_zero_restores,
+		statistics_count_rows_steps_and_bytes, counts_that_do_not_fit_the_bytes_are_refused,
 		a_pull_whose_rows_exceed_a_message_is_refused_before_they_are_made,
 		a_push_that_cannot_be_summed_is_refused_and_async_goes_on,
 		a_step_that_cannot_be_applied_ends_a_sync_job, random_counts_are_always_answered,

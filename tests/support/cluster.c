@@ -28,7 +28,7 @@ struct worker_context {
 	const struct comm *comm;
 };
 
-static enum status connect_worker(
+static enum status connect_plain(
 	void *context, const struct job_tables *job, struct params **ret, struct error *err)
 {
 	const struct worker_context *worker = context;
@@ -54,6 +54,18 @@ static enum status connect_worker(
 	return params_remote_new(ret, &options, job, err);
 }
 
+static enum status connect_worker(
+	void *context, const struct job_tables *job, struct params **ret, struct error *err)
+{
+	const struct worker_context *worker = context;
+	const struct cluster *cluster = worker->running->cluster;
+	struct params *params;
+	enum status status = connect_plain(context, job, &params, err);
+	if (status == STATUS_OK)
+		*ret = cluster->wrap ? cluster->wrap(cluster->wrap_context, params) : params;
+	return status;
+}
+
 static void run_worker(void *context, struct comm *comm)
 {
 	struct running *running = context;
@@ -64,6 +76,8 @@ static void run_worker(void *context, struct comm *comm)
 		.connect = connect_worker,
 		.connect_context = &worker,
 		.progress_descriptor = -1,
+		.on_warning = running->cluster->on_warning,
+		.warning_context = running->cluster->warning_context,
 	};
 	struct worker_outcome *outcome = &running->outcomes[comm->rank];
 	outcome->status =

@@ -19,6 +19,12 @@ struct cluster {
 	bool hosted;	     /* worker w hosts shard w: steps go through memory */
 	size_t shared_bytes; /* of the longest step that does; 0: the default */
 	struct train_options options;
+	/* What stands between a worker and its tables: takes them, returns owned ones. May be NULL.
+	 */
+	struct params *(*wrap)(void *context, struct params *params);
+	void *wrap_context;
+	void (*on_warning)(void *context, const char *text); /* may be NULL */
+	void *warning_context;
 };
 
 /* The first failure in worker order, or worker 0's result. */

@@ -447,7 +447,7 @@ START_TEST(metrics_are_one_json_object_a_line)
 		ck_assert_msg(object != NULL, "no JSON: %s", line);
 		epochs += json_is_real(json_object_get(object, "test_rmse"));
 		steps += json_is_null(json_object_get(object, "test_rmse"));
-		ck_assert_uint_eq(json_object_size(object), 9);
+		ck_assert_uint_eq(json_object_size(object), 10);
 		ck_assert(json_is_number(json_object_get(object, "train_cost")));
 		json_decref(object);
 	}

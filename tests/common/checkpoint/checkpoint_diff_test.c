@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROWS_MAX 32u
+
 static char root[PATH_SIZE];
 
 /* A checkpoint of table "t" (dim 2, slots 1) with ids first..first + n - 1 over two shards, and one
@@ -25,23 +27,22 @@ static void write_checkpoint(
 	assert_ok(checkpoint_begin(root, step, path, &err), &err);
 	for (uint32_t s = 0; s < 2; s++) {
 		struct shard_table table = {.name = "t", .dim = 2, .slots = 1};
-		struct shard_writer *writer;
-		for (uint64_t id = first; id < first + n; id++)
-			table.count += (id + step) % 2 == s;
+		uint64_t ids[ROWS_MAX];
+		float records[ROWS_MAX][3];
+		for (uint64_t id = first; id < first + n; id++) {
+			if ((id + step) % 2 != s)
+				continue;
+			ck_assert_uint_lt(table.count, ROWS_MAX);
+			float *record = records[table.count];
+			record[0] = (float)id;
+			record[1] = -(float)id + (id == changed ? 0.25f : 0);
+			record[2] = id == changed ? 3 : 1;
+			ids[table.count++] = id;
+		}
+		const struct shard_piece piece = {0, table.count, ids, records[0]};
 		checkpoint_shard_name(s, name);
 		scratch_path(file, path, name);
-		assert_ok(shard_writer_open(&writer, file, &table, 1, &err), &err);
-		for (uint64_t id = first; id < first + n; id++) {
-			float record[3] = {(float)id, -(float)id, 1};
-			if (id == changed) {
-				record[1] += 0.25f;
-				record[2] += 2;
-			}
-			if ((id + step) % 2 == s)
-				assert_ok(
-					shard_writer_append(writer, 0, &id, record, 1, &err), &err);
-		}
-		assert_ok(shard_writer_close(writer, &stamp, &err), &err);
+		assert_ok(shard_file_write(file, &table, 1, &piece, 1, &stamp, &err), &err);
 		assert_ok(manifest_add_file(&manifest, name, &stamp, &err), &err);
 	}
 	float weight[6] = {1, 2, 3, 4, 5, changed ? 6.5f : 6};

@@ -35,7 +35,6 @@ static void fill(float *values, size_t n, uint64_t seed)
 static void write_shard(const char *path, uint64_t first, size_t n, struct file_stamp *stamp)
 {
 	struct error err;
-	struct shard_writer *writer;
 	struct shard_table planned[3];
 	float user[ROWS * (DIM + SLOT)], word[ROWS * DIM];
 	uint64_t ids[ROWS];
@@ -45,16 +44,13 @@ static void write_shard(const char *path, uint64_t first, size_t n, struct file_
 	fill(word, ROWS * DIM, 2);
 	for (uint64_t i = 0; i < ROWS; i++)
 		ids[i] = 10 * i;
-	assert_ok(shard_writer_open(&writer, path, planned, 3, &err), &err);
-	size_t half = n / 2;
-	assert_ok(shard_writer_append(
-			  writer, 0, ids + first, user + first * (DIM + SLOT), half, &err),
-		&err);
-	assert_ok(shard_writer_append(writer, 1, ids + first, word + first * DIM, n, &err), &err);
-	assert_ok(shard_writer_append(writer, 0, ids + first + half,
-			  user + (first + half) * (DIM + SLOT), n - half, &err),
-		&err);
-	assert_ok(shard_writer_close(writer, stamp, &err), &err);
+	const size_t half = n / 2;
+	const struct shard_piece pieces[] = {
+		{0, half, ids + first, user + first * (DIM + SLOT)},
+		{1, n, ids + first, word + first * DIM},
+		{0, n - half, ids + first + half, user + (first + half) * (DIM + SLOT)},
+	};
+	assert_ok(shard_file_write(path, planned, 3, pieces, 3, stamp, &err), &err);
 }
 
 struct parameters {
@@ -187,17 +183,19 @@ END_TEST
 START_TEST(a_shard_takes_neither_more_nor_fewer_records_than_planned)
 {
 	struct error err;
-	struct shard_writer *writer;
 	char path[PATH_SIZE];
 	uint64_t ids[2] = {1, 2};
 	float records[2 * (DIM + SLOT)] = {0};
 	const struct shard_table one = {.name = "t", .dim = DIM, .slots = SLOT, .count = 1};
+	const struct shard_piece pieces[] = {{0, 2, ids, records}};
 	scratch_open(root);
 	scratch_path(path, root, "shard");
-	assert_ok(shard_writer_open(&writer, path, &one, 1, &err), &err);
-	assert_fails(shard_writer_append(writer, 0, ids, records, 2, &err), STATUS_INVALID_ARGUMENT,
-		&err, "table 't': 2 records after 0 are more than");
-	assert_fails(shard_writer_close(writer, NULL, &err), STATUS_FAILED_PRECONDITION, &err,
+	assert_fails(shard_file_write(path, &one, 1, pieces, 1, NULL, &err),
+		STATUS_INVALID_ARGUMENT, &err,
+		"tensor 't.ids': 16 bytes at 0 do not fit the planned 8");
+	ck_assert(!file_exists(path));
+	assert_fails(shard_file_write(path, &one, 1, NULL, 0, NULL, &err),
+		STATUS_FAILED_PRECONDITION, &err,
 		"tensor 't.ids': 0 bytes written of the planned 8");
 	ck_assert(!file_exists(path));
 	scratch_close(root);

@@ -1,0 +1,555 @@
+/*
+ * Checkpoints that are written while training goes on.
+ *
+ * The tables' reader is held back until training has made some steps, so that the cut is read while
+ * rows change and come; every checkpoint must still be that of its step, bit for bit.
+ */
+#include "common/checkpoint/checkpoint_digest.h"
+#include "common/checkpoint/directory.h"
+#include "tests/support/cluster.h"
+#include "tests/support/scratch.h"
+#include "tests/support/suite.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define EPOCH_STEPS  5u /* of the data below, in batches of 1024 */
+#define EVERY	     3u
+#define BEHIND_STEPS 3u /* that are pushed before a cut is read */
+#define PATIENCE_S   30
+
+static char data[PATH_SIZE];
+
+/* ---- tables whose cut is read late, or not at all ---- */
+
+struct gate {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t pushed;    /* steps, by worker 0 */
+	uint64_t last_step; /* nothing is pushed after it */
+	uint64_t cut_step;
+	uint64_t fail_from, fail_until; /* cuts of these steps cannot be read */
+	unsigned int held_back;		/* reads that came before the steps they waited for */
+};
+
+struct late {
+	struct params params; /* first: the interface */
+	struct params *inner;
+	struct params_step started[PARAMS_SLOTS];
+	struct gate *gate;
+};
+
+static struct late *late_of(struct params *params)
+{
+	return (struct late *)params;
+}
+
+static void note_push(struct gate *gate, uint64_t step)
+{
+	pthread_mutex_lock(&gate->lock);
+	if (step + 1 > gate->pushed)
+		gate->pushed = step + 1;
+	pthread_cond_broadcast(&gate->changed);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+static enum status exchange(
+	struct params *params, const struct params_step *step, struct error *err)
+{
+	struct late *late = late_of(params);
+	enum status status = late->inner->operations->exchange(late->inner, step, err);
+	if (step->has_push && status == STATUS_OK)
+		note_push(late->gate, step->push_step);
+	return status;
+}
+
+static enum status exchange_start(
+	struct params *params, uint32_t slot, const struct params_step *step, struct error *err)
+{
+	struct late *late = late_of(params);
+	late->started[slot] = *step;
+	return late->inner->operations->exchange_start(late->inner, slot, step, err);
+}
+
+static enum status exchange_finish(struct params *params, uint32_t slot, struct error *err)
+{
+	struct late *late = late_of(params);
+	enum status status = late->inner->operations->exchange_finish(late->inner, slot, err);
+	if (late->started[slot].has_push && status == STATUS_OK)
+		note_push(late->gate, late->started[slot].push_step);
+	return status;
+}
+
+static enum status exchange_table(struct params *params, const struct params_push *push,
+	uint64_t push_step, const struct params_pull *pull, struct error *err)
+{
+	struct late *late = late_of(params);
+	enum status status =
+		late->inner->operations->exchange_table(late->inner, push, push_step, pull, err);
+	if (push)
+		note_push(late->gate, push_step);
+	return status;
+}
+
+static enum status snapshot(
+	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err)
+{
+	struct params *inner = late_of(params)->inner;
+	return inner->operations->snapshot(inner, table, sink, context, err);
+}
+
+static enum status cut(struct params *params, uint64_t step, struct error *err)
+{
+	struct late *late = late_of(params);
+	late->gate->cut_step = step; /* read by the saver's thread, which is started later */
+	return late->inner->operations->cut(late->inner, step, err);
+}
+
+/* Waits until training has gone on. When it does not, the test fails by the checkpoint's failure.
+ */
+static enum status wait_at(struct gate *gate, struct error *err)
+{
+	uint64_t wanted = gate->cut_step + BEHIND_STEPS;
+	struct timespec until;
+	enum status status = STATUS_OK;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	pthread_mutex_lock(&gate->lock);
+	/* The end of an epoch waits for the checkpoint that is under way. */
+	const uint64_t epoch_end = (gate->cut_step / EPOCH_STEPS + 1) * EPOCH_STEPS;
+	if (wanted > epoch_end)
+		wanted = epoch_end;
+	if (wanted > gate->last_step)
+		wanted = gate->last_step;
+	gate->held_back += gate->pushed < wanted;
+	while (status == STATUS_OK && gate->pushed < wanted)
+		if (pthread_cond_timedwait(&gate->changed, &gate->lock, &until) != 0)
+			status = error_set(err, STATUS_DEADLINE_EXCEEDED,
+				"training has not gone on beside the checkpoint");
+	pthread_mutex_unlock(&gate->lock);
+	return status;
+}
+
+static enum status read_cut(
+	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err)
+{
+	struct late *late = late_of(params);
+	enum status status = wait_at(late->gate, err);
+	if (late->gate->cut_step >= late->gate->fail_from &&
+		late->gate->cut_step < late->gate->fail_until)
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "the tables cannot be read");
+	if (status == STATUS_OK)
+		status = late->inner->operations->read_cut(late->inner, table, sink, context, err);
+	return status;
+}
+
+static enum status uncut(struct params *params, struct error *err)
+{
+	struct params *inner = late_of(params)->inner;
+	return inner->operations->uncut(inner, err);
+}
+
+static enum status restore(struct params *params, uint32_t table, const uint64_t *ids,
+	const float *records, size_t count, struct error *err)
+{
+	struct params *inner = late_of(params)->inner;
+	return inner->operations->restore(inner, table, ids, records, count, err);
+}
+
+static enum status digest(struct params *params, struct digest *ret, struct error *err)
+{
+	struct params *inner = late_of(params)->inner;
+	return inner->operations->digest(inner, ret, err);
+}
+
+static enum status leave(struct params *params, bool failed, struct error *err)
+{
+	struct params *inner = late_of(params)->inner;
+	return inner->operations->leave(inner, failed, err);
+}
+
+static void late_free(struct params *params)
+{
+	params_free(late_of(params)->inner);
+	free(params);
+}
+
+static struct params *make_late(void *context, struct params *inner)
+{
+	static const struct params_operations alone = {
+		.exchange = exchange,
+		.exchange_table = exchange_table,
+		.snapshot = snapshot,
+		.cut = cut,
+		.read_cut = read_cut,
+		.uncut = uncut,
+		.restore = restore,
+		.digest = digest,
+		.leave = leave,
+		.free = late_free,
+	};
+	static const struct params_operations remote = {
+		.exchange = exchange,
+		.exchange_start = exchange_start,
+		.exchange_finish = exchange_finish,
+		.snapshot = snapshot,
+		.cut = cut,
+		.read_cut = read_cut,
+		.uncut = uncut,
+		.restore = restore,
+		.digest = digest,
+		.leave = leave,
+		.free = late_free,
+	};
+	struct late *late = calloc(1, sizeof(*late));
+	ck_assert(late != NULL);
+	late->params = *inner;
+	late->params.operations = inner->operations->exchange_table ? &alone : &remote;
+	late->inner = inner;
+	late->gate = context;
+	return &late->params;
+}
+
+static void gate_init(struct gate *gate, uint64_t last_step)
+{
+	*gate = (struct gate){.last_step = last_step, .fail_from = UINT64_MAX};
+	pthread_mutex_init(&gate->lock, NULL);
+	pthread_cond_init(&gate->changed, NULL);
+}
+
+/* ---- jobs ---- */
+
+static struct train_result train(const struct cluster *cluster)
+{
+	struct train_result result;
+	struct error err;
+	assert_ok(cluster_train(cluster, &result, &err), &err);
+	return result;
+}
+
+static void digest_text(const struct cluster *cluster, char text[DIGEST_TEXT_SIZE])
+{
+	const struct digest found = train(cluster).digest;
+	digest_format(&found, text);
+}
+
+static struct cluster job_of(uint32_t workers, uint32_t servers, enum train_mode mode,
+	enum optimizer_kind optimizer, uint64_t steps)
+{
+	struct cluster cluster = {
+		.workers = workers, .servers = servers, .options = cluster_options(data)};
+	cluster.options.mode = mode;
+	cluster.options.optimizer = optimizer_defaults(optimizer);
+	cluster.options.batch_size = 1024;
+	cluster.options.epochs = 5;
+	cluster.options.max_steps = steps;
+	cluster.options.threads = 2;
+	return cluster;
+}
+
+/* The checkpoint's own digest, that of its files and that of a run that ends there are one. */
+static void check_checkpoint(const struct cluster *plain, const char *root, uint64_t step)
+{
+	struct error err;
+	struct manifest manifest;
+	struct digest of_files;
+	char path[PATH_SIZE], text[DIGEST_TEXT_SIZE];
+	struct cluster until = *plain;
+	assert_ok(checkpoint_path(root, step, path, &err), &err);
+	assert_ok(checkpoint_verify(path, &manifest, &err), &err);
+	assert_ok(checkpoint_digest(path, &manifest, &of_files, &err), &err);
+	digest_format(&of_files, text);
+	ck_assert_str_eq(manifest.digest, text);
+	until.options.max_steps = step;
+	digest_text(&until, text);
+	ck_assert_msg(strcmp(manifest.digest, text) == 0,
+		"the checkpoint of step %llu is not that of its step", (unsigned long long)step);
+	manifest_fini(&manifest);
+}
+
+/* What came after the step is forgotten, and the job goes on from there. */
+static void check_resume(
+	const struct cluster *plain, const char *root, uint64_t step, const char *wanted)
+{
+	struct error err;
+	char text[DIGEST_TEXT_SIZE];
+	struct cluster resumed = *plain;
+	assert_ok(checkpoint_discard_after(root, step, &err), &err);
+	resumed.options.checkpoint_dir = root;
+	resumed.options.checkpoint_every = 0;
+	resumed.options.keep = 0;
+	resumed.options.resume = true;
+	digest_text(&resumed, text);
+	ck_assert_str_eq(wanted, text);
+}
+
+static void check_job(struct cluster plain)
+{
+	struct gate gate;
+	struct error err;
+	char root[PATH_SIZE], undisturbed[DIGEST_TEXT_SIZE], disturbed[DIGEST_TEXT_SIZE];
+	uint64_t *steps;
+	size_t count;
+	digest_text(&plain, undisturbed);
+	struct cluster saving = plain;
+	gate_init(&gate, plain.options.max_steps);
+	scratch_open(root);
+	saving.options.checkpoint_dir = root;
+	saving.options.checkpoint_every = EVERY;
+	saving.options.keep = 0;
+	saving.wrap = make_late;
+	saving.wrap_context = &gate;
+	digest_text(&saving, disturbed);
+	ck_assert_str_eq(undisturbed, disturbed);
+	ck_assert_uint_ge(gate.held_back, 4);
+	assert_ok(checkpoint_list(root, &steps, &count, &err), &err);
+	/* The first one within an epoch, and the ends of epochs, are never left out. */
+	ck_assert_uint_ge(count, 1 + 4 + 1);
+	ck_assert(steps[0] == EVERY && steps[1] == EPOCH_STEPS);
+	ck_assert_uint_eq(steps[count - 1], plain.options.max_steps);
+	for (size_t i = 0; i < count; i++)
+		check_checkpoint(&plain, root, steps[i]);
+	check_resume(&plain, root, steps[count - 2], undisturbed);
+	check_resume(&plain, root, steps[0], undisturbed);
+	free(steps);
+	scratch_close(root);
+}
+
+START_TEST(embedded_tables_are_saved_as_they_were_at_the_step)
+{
+	check_job(job_of(1, 0, MODE_SYNC, OPTIMIZER_SGD, 23));
+	check_job(job_of(1, 0, MODE_SYNC, OPTIMIZER_ADAM, 23));
+}
+END_TEST
+
+START_TEST(servers_are_saved_as_they_were_at_the_step)
+{
+	check_job(job_of(1, 1, MODE_SYNC, OPTIMIZER_ADAGRAD, 23));
+	check_job(job_of(3, 2, MODE_SYNC, OPTIMIZER_SGD, 23));
+}
+END_TEST
+
+/* One worker alone is deterministic without synchronisation too. */
+START_TEST(asynchronous_tables_are_saved_as_they_were_at_the_step)
+{
+	check_job(job_of(1, 2, MODE_ASYNC, OPTIMIZER_ADAM, 23));
+	check_job(job_of(1, 0, MODE_SSP, OPTIMIZER_SGD, 23));
+}
+END_TEST
+
+/* Where the order of pushes is anybody's, the digest tells whether all was of one moment. */
+START_TEST(asynchronous_workers_save_what_verifies_and_resumes)
+{
+	struct error err;
+	struct gate gate;
+	char root[PATH_SIZE];
+	uint64_t *steps;
+	size_t count;
+	for (int mode = MODE_SSP; mode <= MODE_ASYNC; mode++) {
+		struct cluster cluster = job_of(3, 2, (enum train_mode)mode, OPTIMIZER_ADAGRAD, 23);
+		gate_init(&gate, cluster.options.max_steps);
+		scratch_open(root);
+		cluster.options.checkpoint_dir = root;
+		cluster.options.checkpoint_every = 3;
+		cluster.options.keep = 0;
+		cluster.wrap = make_late;
+		cluster.wrap_context = &gate;
+		train(&cluster);
+		assert_ok(checkpoint_list(root, &steps, &count, &err), &err);
+		ck_assert_uint_ge(count, 1 + 4 + 1);
+		for (size_t i = 0; i < count; i++) {
+			struct manifest manifest;
+			struct digest of_files;
+			char path[PATH_SIZE], text[DIGEST_TEXT_SIZE];
+			assert_ok(checkpoint_path(root, steps[i], path, &err), &err);
+			assert_ok(checkpoint_verify(path, &manifest, &err), &err);
+			assert_ok(checkpoint_digest(path, &manifest, &of_files, &err), &err);
+			digest_format(&of_files, text);
+			ck_assert_str_eq(manifest.digest, text);
+			manifest_fini(&manifest);
+		}
+		assert_ok(checkpoint_discard_after(root, steps[1], &err), &err);
+		cluster.wrap = NULL;
+		cluster.options.resume = true;
+		ck_assert_uint_eq(train(&cluster).steps, 23);
+		free(steps);
+		scratch_close(root);
+	}
+}
+END_TEST
+
+/* ---- failures ---- */
+
+struct warnings {
+	unsigned int count;
+	char last[ERROR_MESSAGE_SIZE + 256];
+};
+
+static void note_warning(void *context, const char *text)
+{
+	struct warnings *warnings = context;
+	warnings->count++;
+	snprintf(warnings->last, sizeof(warnings->last), "%s", text);
+}
+
+START_TEST(a_checkpoint_that_fails_is_a_warning_and_spares_the_ones_before)
+{
+	struct error err;
+	struct gate gate;
+	struct warnings warnings = {0};
+	char root[PATH_SIZE], undisturbed[DIGEST_TEXT_SIZE], disturbed[DIGEST_TEXT_SIZE];
+	uint64_t *steps;
+	size_t count;
+	struct cluster cluster = job_of(2, 2, MODE_SYNC, OPTIMIZER_SGD, 3 * EPOCH_STEPS);
+	digest_text(&cluster, undisturbed);
+	scratch_open(root);
+	gate_init(&gate, 3 * EPOCH_STEPS);
+	gate.fail_from = 2 * EPOCH_STEPS;
+	gate.fail_until = 2 * EPOCH_STEPS + 1;
+	cluster.options.checkpoint_dir = root;
+	cluster.options.keep = 0;
+	cluster.wrap = make_late;
+	cluster.wrap_context = &gate;
+	cluster.on_warning = note_warning;
+	cluster.warning_context = &warnings;
+	digest_text(&cluster, disturbed);
+	ck_assert_str_eq(undisturbed, disturbed);
+	ck_assert_uint_eq(warnings.count, 1);
+	ck_assert_str_eq(warnings.last,
+		"checkpoint of step 10: the tables cannot be read; training goes on");
+	assert_ok(checkpoint_list(root, &steps, &count, &err), &err);
+	ck_assert_uint_eq(count, 2);
+	ck_assert(steps[0] == EPOCH_STEPS && steps[1] == 3 * EPOCH_STEPS);
+	free(steps);
+	scratch_close(root);
+}
+END_TEST
+
+START_TEST(a_last_checkpoint_that_fails_is_the_runs_failure)
+{
+	struct error err;
+	struct gate gate;
+	struct train_result result;
+	char root[PATH_SIZE];
+	struct checkpoint newest;
+	for (uint32_t workers = 1; workers <= 3; workers += 2) {
+		struct cluster cluster = job_of(workers, workers - 1, MODE_SYNC, OPTIMIZER_SGD, 8);
+		scratch_open(root);
+		gate_init(&gate, 8);
+		gate.fail_from = 8;
+		gate.fail_until = 9;
+		cluster.options.checkpoint_dir = root;
+		cluster.options.checkpoint_every = 4;
+		cluster.wrap = make_late;
+		cluster.wrap_context = &gate;
+		assert_fails(cluster_train(&cluster, &result, &err), STATUS_RESOURCE_EXHAUSTED,
+			&err, "checkpoint of step 8: the tables cannot be read");
+		assert_ok(checkpoint_newest_verified(&newest, root, &err), &err);
+		ck_assert_uint_eq(newest.manifest.step, 5);
+		ck_assert_str_eq(newest.notes, "");
+		checkpoint_fini(&newest);
+		scratch_close(root);
+	}
+}
+END_TEST
+
+/* The limit on the size of files stands for a disk that is full. */
+START_TEST(a_disk_that_is_full_costs_no_training_and_leaves_no_leftovers)
+{
+	struct error err;
+	struct warnings warnings = {0};
+	struct rlimit unlimited, tiny;
+	char root[PATH_SIZE], partial[PATH_SIZE];
+	struct train_result result;
+	struct cluster cluster = job_of(1, 0, MODE_SYNC, OPTIMIZER_SGD, 5);
+	scratch_open(root);
+	cluster.options.checkpoint_dir = root;
+	train(&cluster);
+	cluster.options.max_steps = 22;
+	cluster.options.checkpoint_every = 10;
+	cluster.options.resume = true;
+	cluster.on_warning = note_warning;
+	cluster.warning_context = &warnings;
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+	tiny = unlimited;
+	tiny.rlim_cur = 20000;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &tiny), 0);
+	enum status status = cluster_train(&cluster, &result, &err);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+	ck_assert_int_ne(status, STATUS_OK);
+	ck_assert_msg(strstr(err.message, "checkpoint of step 22: "), "%s", err.message);
+	ck_assert_msg(strstr(err.message, "File too large"), "%s", err.message);
+	ck_assert_uint_ge(warnings.count, 2);
+	scratch_path(partial, root, "step-00000000000000000022.partial");
+	ck_assert(!directory_exists(partial));
+	struct checkpoint newest;
+	assert_ok(checkpoint_newest_verified(&newest, root, &err), &err);
+	ck_assert_uint_eq(newest.manifest.step, 5);
+	ck_assert_str_eq(newest.notes, "");
+	checkpoint_fini(&newest);
+	cluster.options.checkpoint_every = 0;
+	ck_assert_uint_eq(train(&cluster).steps, 22);
+	scratch_close(root);
+}
+END_TEST
+
+START_TEST(a_checkpoint_that_comes_too_soon_is_left_out_with_a_warning)
+{
+	struct error err;
+	struct gate gate;
+	struct warnings warnings = {0};
+	char root[PATH_SIZE];
+	uint64_t *steps;
+	size_t count;
+	struct cluster cluster = job_of(1, 0, MODE_SYNC, OPTIMIZER_SGD, 6);
+	scratch_open(root);
+	gate_init(&gate, 6);
+	cluster.options.checkpoint_dir = root;
+	cluster.options.checkpoint_every = 1;
+	cluster.options.keep = 0;
+	cluster.wrap = make_late;
+	cluster.wrap_context = &gate;
+	cluster.on_warning = note_warning;
+	cluster.warning_context = &warnings;
+	train(&cluster);
+	ck_assert_uint_ge(warnings.count, 2);
+	ck_assert_msg(strstr(warnings.last, "the one before is still being written"), "%s",
+		warnings.last);
+	assert_ok(checkpoint_list(root, &steps, &count, &err), &err);
+	ck_assert_uint_ge(count, 2);
+	ck_assert(steps[0] == 1 && steps[1] >= 4 && steps[count - 1] == 6);
+	free(steps);
+	scratch_close(root);
+}
+END_TEST
+
+static void make_data(void)
+{
+	scratch_open(data);
+	cluster_data(data, 200, 120, 5000);
+}
+
+static void remove_data(void)
+{
+	scratch_close(data);
+}
+
+int main(void)
+{
+	const TTest *const cases[] = {embedded_tables_are_saved_as_they_were_at_the_step,
+		servers_are_saved_as_they_were_at_the_step,
+		asynchronous_tables_are_saved_as_they_were_at_the_step,
+		asynchronous_workers_save_what_verifies_and_resumes,
+		a_checkpoint_that_fails_is_a_warning_and_spares_the_ones_before,
+		a_last_checkpoint_that_fails_is_the_runs_failure,
+		a_disk_that_is_full_costs_no_training_and_leaves_no_leftovers,
+		a_checkpoint_that_comes_too_soon_is_left_out_with_a_warning, NULL};
+	return run_cases_around("saving", cases, make_data, remove_data);
+}
