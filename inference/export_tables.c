@@ -1,7 +1,9 @@
 /*
  * Design notes. A shard's rows come in hash order, the file's in id order. A chunk of consecutive
  * rows is gathered at a time by a scan over all ids, rows that nobody sent are drawn, and the chunk
- * is written. That is one scan for a table of up to CHUNK_FLOATS and keeps memory flat beyond it.
+ * is written, by a thread of its own while the next one is gathered. That is one scan for a table
+ * of up to CHUNK_FLOATS and keeps memory flat beyond it. Tensors are written in the order of the
+ * file, so that they are hashed on their way.
  */
 #include "inference/export_tables.h"
 
@@ -10,6 +12,7 @@
 #include "inference/model_directory.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +98,9 @@ static enum status take_row(const struct table_job *job, struct chunk *chunk, ui
 		job->unknown->trained = true;
 		return STATUS_OK;
 	}
+	/* Another chunk's row is looked up and checked with that one. */
+	if (!job->compact && id < job->rows && id - chunk->first >= chunk->rows)
+		return STATUS_OK;
 	enum status status = row_of_id(job, id, &row, err);
 	if (status != STATUS_OK)
 		return status;
@@ -155,33 +161,107 @@ static enum status fill_chunk(const struct table_job *job, struct chunk *chunk, 
 	return STATUS_OK;
 }
 
+/* A chunk on its way to the file. */
+struct chunk_put {
+	struct safetensors_writer *writer;
+	size_t tensor;
+	size_t row_bytes;
+	const struct chunk *chunk;
+	bool running; /* the thread is to be joined */
+	pthread_t thread;
+	enum status status;
+	struct error error;
+};
+
+static void *run_put(void *context)
+{
+	struct chunk_put *put = context;
+	const struct chunk *chunk = put->chunk;
+	put->status =
+		safetensors_writer_put(put->writer, put->tensor, chunk->first * put->row_bytes,
+			chunk->values, chunk->rows * put->row_bytes, &put->error);
+	return NULL;
+}
+
+/* Waits for the put that is under way, if there is one. */
+static enum status finish_put(struct chunk_put *put, struct error *err)
+{
+	if (!put->running)
+		return STATUS_OK;
+	pthread_join(put->thread, NULL);
+	put->running = false;
+	if (put->status != STATUS_OK && err)
+		*err = put->error;
+	return put->status;
+}
+
+static enum status start_put(struct chunk_put *put, const struct chunk *chunk, struct error *err)
+{
+	put->chunk = chunk;
+	int rv = pthread_create(&put->thread, NULL, run_put, put);
+	if (rv != 0)
+		return error_set_errno(err, rv, "cannot start a thread");
+	put->running = true;
+	return STATUS_OK;
+}
+
+/* Fills and writes chunk after chunk, in turns of two. */
+static enum status write_chunks(const struct table_job *job, struct chunk chunks[2],
+	struct chunk_put *put, struct error *err)
+{
+	enum status status = STATUS_OK;
+	unsigned int turn = 0;
+	for (uint64_t first = 0; status == STATUS_OK && first < job->rows;) {
+		struct chunk *chunk = &chunks[turn];
+		const uint64_t left = job->rows - first;
+		chunk->first = first;
+		chunk->rows = left < chunk->capacity ? (size_t)left : chunk->capacity;
+		first += chunk->rows;
+		status = fill_chunk(job, chunk, err);
+		if (status == STATUS_OK)
+			status = finish_put(put, err);
+		if (status == STATUS_OK)
+			status = start_put(put, chunk, err);
+		turn = 1 - turn;
+	}
+	if (status == STATUS_OK)
+		return finish_put(put, err);
+	(void)!finish_put(put, NULL);
+	return status;
+}
+
 static enum status write_table(const struct table_job *job, struct safetensors_writer *writer,
 	size_t tensor, struct error *err)
 {
 	const size_t row_bytes = job->table->dim * sizeof(float);
-	struct chunk chunk = {.capacity = CHUNK_FLOATS / job->table->dim};
-	if (chunk.capacity > job->rows)
-		chunk.capacity = (size_t)job->rows;
-	enum status status =
-		memory_alloc(&chunk.values, chunk.capacity, row_bytes, job->table->name, err);
-	if (status == STATUS_OK)
-		status = memory_alloc(&chunk.filled, chunk.capacity, 1, job->table->name, err);
+	struct chunk chunks[2] = {0};
+	struct chunk_put put = {.writer = writer, .tensor = tensor, .row_bytes = row_bytes};
+	enum status status = STATUS_OK;
+	size_t capacity = CHUNK_FLOATS / job->table->dim;
+	if (capacity > job->rows)
+		capacity = (size_t)job->rows;
+	/* A table of one chunk takes no second one. */
+	for (unsigned int i = 0; i < (capacity < job->rows ? 2 : 1); i++) {
+		chunks[i].capacity = capacity;
+		if (status == STATUS_OK)
+			status = memory_alloc(
+				&chunks[i].values, capacity, row_bytes, job->table->name, err);
+		if (status == STATUS_OK)
+			status =
+				memory_alloc(&chunks[i].filled, capacity, 1, job->table->name, err);
+	}
 	if (status == STATUS_OK && job->entity != ENTITY_FEATURE) {
 		status = memory_alloc(
 			&job->unknown->row, job->table->dim, sizeof(float), "unknown row", err);
 		if (status == STATUS_OK)
 			draw(job, UNKNOWN_ID, job->unknown->row);
 	}
-	for (; status == STATUS_OK && chunk.first < job->rows; chunk.first += chunk.rows) {
-		const uint64_t left = job->rows - chunk.first;
-		chunk.rows = left < chunk.capacity ? (size_t)left : chunk.capacity;
-		status = fill_chunk(job, &chunk, err);
-		if (status == STATUS_OK)
-			status = safetensors_writer_put(writer, tensor, chunk.first * row_bytes,
-				chunk.values, chunk.rows * row_bytes, err);
+	if (status == STATUS_OK)
+		status = write_chunks(job, chunks, &put, err);
+	for (unsigned int i = 0; i < 2; i++) {
+		free(chunks[i].values);
+		free(chunks[i].filled);
 	}
-	free(chunk.values);
-	free(chunk.filled);
 	return status;
 }
 
@@ -211,21 +291,24 @@ static enum status write_dense(const struct export_tables *tables,
 	return status;
 }
 
-/* The tensors in order: for each table its weight, and its ids when compact; then the dense ones.
- * plan has room for two a table. */
+/* The tensors in the order of the file: the ids of compact tables, every table's weight, the dense
+ * ones. plan has room for two a table. */
 static size_t plan_tensors(const struct export_tables *tables, struct tensor_plan *plan)
 {
 	size_t count = 0;
 	for (uint32_t t = 0; t < model_table_count(tables->model); t++) {
 		const struct table_job job = job_of(tables, t);
-		plan[count] = (struct tensor_plan){
-			.type = TENSOR_F32, .rank = 2, .shape = {job.rows, job.table->dim}};
-		snprintf(plan[count++].name, TENSOR_NAME_SIZE, "%s.weight", job.table->name);
 		if (!job.compact)
 			continue;
 		plan[count] =
 			(struct tensor_plan){.type = TENSOR_U64, .rank = 1, .shape = {job.rows}};
 		snprintf(plan[count++].name, TENSOR_NAME_SIZE, "%s.ids", job.table->name);
+	}
+	for (uint32_t t = 0; t < model_table_count(tables->model); t++) {
+		const struct table_job job = job_of(tables, t);
+		plan[count] = (struct tensor_plan){
+			.type = TENSOR_F32, .rank = 2, .shape = {job.rows, job.table->dim}};
+		snprintf(plan[count++].name, TENSOR_NAME_SIZE, "%s.weight", job.table->name);
 	}
 	for (uint32_t i = 0; i < model_tensor_count(tables->model); i++) {
 		const struct model_tensor *tensor = model_tensor(tables->model, i);
@@ -256,9 +339,12 @@ enum status export_tables_write(const struct export_tables *tables, const char *
 	size_t at = 0;
 	for (uint32_t t = 0; status == STATUS_OK && t < model_table_count(tables->model); t++) {
 		const struct table_job job = job_of(tables, t);
-		status = write_table(&job, writer, at++, err);
-		if (status == STATUS_OK && job.compact)
+		if (job.compact)
 			status = write_ids(&job, writer, at++, err);
+	}
+	for (uint32_t t = 0; status == STATUS_OK && t < model_table_count(tables->model); t++) {
+		const struct table_job job = job_of(tables, t);
+		status = write_table(&job, writer, at++, err);
 	}
 	if (status == STATUS_OK)
 		status = write_dense(tables, writer, at, err);

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What is written meanwhile need not be waited for in the end. */
+#define WRITEBACK_BYTES ((uint64_t)16 << 20)
+
 struct safetensors_writer {
 	char path[PATH_SIZE];
 	int descriptor;
@@ -21,7 +24,15 @@ struct safetensors_writer {
 	/* Over the first bytes of the file, as long as they come in order. */
 	struct hash_stream *hash;
 	uint64_t hashed;
+	uint64_t lazy; /* bytes that the disk has not been asked to take yet */
 };
+
+/* Gives the disk something to do; whether that worked will show when somebody waits for it. */
+static void start_writeback(struct safetensors_writer *writer)
+{
+	(void)sync_file_range(writer->descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+	writer->lazy = 0;
+}
 
 /* Writes bytes at an offset of the file, and hashes them if they are the next ones. */
 static enum status write_at(struct safetensors_writer *writer, const void *bytes, uint64_t size,
@@ -33,6 +44,9 @@ static enum status write_at(struct safetensors_writer *writer, const void *bytes
 		hash_stream_add(writer->hash, bytes, (size_t)size);
 		writer->hashed += size;
 	}
+	writer->lazy += size;
+	if (status == STATUS_OK && writer->lazy >= WRITEBACK_BYTES)
+		start_writeback(writer);
 	return status;
 }
 
@@ -249,9 +263,8 @@ static enum status close_file(struct safetensors_writer *writer, bool durable, s
 	enum status status = STATUS_OK;
 	if (durable && fsync(writer->descriptor) != 0)
 		status = error_set_errno(err, errno, "%s: fsync", writer->path);
-	/* Gives the disk something to do; whether that worked will show when somebody waits. */
 	if (!durable)
-		(void)sync_file_range(writer->descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+		start_writeback(writer);
 	if (close(writer->descriptor) != 0 && status == STATUS_OK)
 		status = error_set_errno(err, errno, "%s: close", writer->path);
 	writer->descriptor = -1;
