@@ -44,6 +44,7 @@ struct pending_push {
 	uint32_t worker;
 	uint64_t sequence;
 	struct rpc_kept *kept; /* a reference */
+	float *gradients;      /* owned; NULL: they are in kept */
 };
 
 /*

@@ -21,10 +21,10 @@ static enum status count_ids(const struct job *job, uint32_t table, uint32_t cou
 	return STATUS_OK;
 }
 
-/* Bytes of a push's raw part. Checks tables and slots; ids are the aggregate's business. */
+/* What a push's raw part holds. Checks tables and slots; ids are the aggregate's business. */
 static enum status measure_push(const struct job *job, uint32_t worker,
 	const Marquee__Ps__V1__PushRequest *push, uint64_t raw_bytes, uint64_t *ret_ids,
-	uint64_t *ret_bytes, struct error *err)
+	uint64_t *ret_floats, struct error *err)
 {
 	struct lane_span block = lane_block(job->spec.lanes, worker, job->spec.workers);
 	if (push->n_segments > (size_t)job->spec.table_count * block.count)
@@ -43,7 +43,7 @@ static enum status measure_push(const struct job *job, uint32_t worker,
 			return error_wrap(err, status, "push");
 	}
 	*ret_ids = ids;
-	*ret_bytes = ids * sizeof(uint64_t) + floats * sizeof(float);
+	*ret_floats = floats;
 	return STATUS_OK;
 }
 
@@ -62,17 +62,23 @@ static enum status measure_pull(const struct job *job, const Marquee__Ps__V1__Pu
 			return error_wrap(err, status, "pull");
 	}
 	*ret_bytes = ids * sizeof(uint64_t);
-	*ret_reply_bytes = floats * sizeof(float);
+	*ret_reply_bytes = floats * dtype_bytes(pull->dtype);
 	return STATUS_OK;
 }
 
 enum status step_request_measure(struct step_request *request, const struct job *job,
 	uint32_t worker, struct rpc_bytes raw, size_t max_message_bytes, struct error *err)
 {
-	uint64_t ids = 0, push_bytes = 0, pull_bytes = 0, reply_bytes = 0;
+	uint64_t ids = 0, floats = 0, push_bytes = 0, pull_bytes = 0, reply_bytes = 0;
 	enum status status = STATUS_OK;
-	if (request->push)
-		status = measure_push(job, worker, request->push, raw.size, &ids, &push_bytes, err);
+	if ((request->push && dtype_bytes(request->push->dtype) == 0) ||
+		(request->pull && dtype_bytes(request->pull->dtype) == 0))
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"a dtype that this server does not know; it knows F32 and BF16");
+	if (request->push) {
+		status = measure_push(job, worker, request->push, raw.size, &ids, &floats, err);
+		push_bytes = ids * sizeof(uint64_t) + floats * dtype_bytes(request->push->dtype);
+	}
 	if (status == STATUS_OK && request->pull)
 		status = measure_pull(job, request->pull, raw.size, &pull_bytes, &reply_bytes, err);
 	if (status != STATUS_OK)
@@ -87,6 +93,7 @@ enum status step_request_measure(struct step_request *request, const struct job 
 			(unsigned long long)reply_bytes, max_message_bytes);
 	request->push_ids = raw.data;
 	request->push_gradients = raw.data + ids * sizeof(uint64_t);
+	request->push_floats = (size_t)floats;
 	request->pull_ids = raw.data + push_bytes;
 	request->reply_bytes = (size_t)reply_bytes;
 	return STATUS_OK;

@@ -12,6 +12,7 @@
  */
 #include "pserver/service_internal.h"
 #include "pserver/step_request.h"
+#include "pserver/step_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ static struct pending_push *find_push(const struct job *job, uint32_t worker, ui
 static void free_push(struct pending_push *push)
 {
 	rpc_kept_release(push->kept);
+	free(push->gradients);
 	free(push);
 }
 
@@ -143,7 +145,7 @@ static enum status add_segments(const struct job *job, struct aggregate *aggrega
 	size_t before = aggregate_count(aggregate);
 	for (size_t i = 0; i < request->push->n_segments; i++) {
 		const Marquee__Ps__V1__Segment *segment = request->push->segments[i];
-		/* The raw part lies at a multiple of 4, and so does everything in it. */
+		/* Floats: the raw part lies at a multiple of 4, and so does everything in it. */
 		enum status status = aggregate_add(aggregate, segment->table, segment->slot, ids,
 			segment->count, (const float *)(const void *)gradients, err);
 		if (status != STATUS_OK) {
@@ -159,7 +161,7 @@ static enum status add_segments(const struct job *job, struct aggregate *aggrega
 
 /* Accepts a new push: from here on its arrays are kept and a repeat is recognised. */
 static enum status accept_push(struct job *job, struct step_call *step,
-	const struct step_request *request, struct pending_push **ret, struct error *err)
+	struct step_request *request, struct pending_push **ret, struct error *err)
 {
 	enum status status = STATUS_OK;
 	if (job->failure.status != STATUS_OK)
@@ -186,6 +188,8 @@ static enum status accept_push(struct job *job, struct step_call *step,
 	push->worker = step->worker;
 	push->sequence = step->sequence;
 	push->kept = rpc_kept_hold(step->kept);
+	push->gradients = request->widened;
+	request->widened = NULL;
 	push->next = job->pushes;
 	job->pushes = push;
 	job_accept_push(job, step->worker, step->sequence, request->push->step);
@@ -194,8 +198,8 @@ static enum status accept_push(struct job *job, struct step_call *step,
 }
 
 /* Sets step->pushing, and *ret_new to the push if it is one that was not there before. */
-static enum status admit_push(struct job *job, struct step_call *step,
-	const struct step_request *request, struct pending_push **ret_new, struct error *err)
+static enum status admit_push(struct job *job, struct step_call *step, struct step_request *request,
+	struct pending_push **ret_new, struct error *err)
 {
 	const struct sequence_window *pushes = &job->members[step->worker].pushes;
 	step->push_step = request->push->step;
@@ -284,21 +288,6 @@ static void apply_on_arrival(struct ps_server *server, struct job *job, struct p
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
-static enum status pull_rows(struct job *job, const struct step_call *step, struct error *err)
-{
-	unsigned char *raw;
-	enum status status = rpc_server_call_reserve(step->call, step->reply_bytes, &raw, err);
-	const unsigned char *ids = step->pull_ids;
-	for (size_t i = 0; status == STATUS_OK && i < step->pull->n_tables; i++) {
-		const Marquee__Ps__V1__TableIds *table = step->pull->tables[i];
-		status = store_pull(
-			job->store, table->table, ids, table->count, (float *)(void *)raw, err);
-		ids += table->count * sizeof(uint64_t);
-		raw += (size_t)table->count * job->spec.tables[table->table].dim * sizeof(float);
-	}
-	return status;
-}
-
 static void answer(struct job *job, struct step_call *step)
 {
 	struct error err;
@@ -307,7 +296,7 @@ static void answer(struct job *job, struct step_call *step)
 	} else if (!step->pull) {
 		Marquee__Ps__V1__PushReply reply = MARQUEE__PS__V1__PUSH_REPLY__INIT;
 		rpc_server_call_reply(step->call, &reply.base);
-	} else if (pull_rows(job, step, &err) == STATUS_OK) {
+	} else if (step_rows_pull(job, step, &err) == STATUS_OK) {
 		Marquee__Ps__V1__PullReply reply = MARQUEE__PS__V1__PULL_REPLY__INIT;
 		reply.step = step->next_step;
 		rpc_server_call_reply(step->call, &reply.base);
@@ -341,15 +330,9 @@ void ps_job_release(struct job *job)
 
 /* ---- handlers ------------------------------------------------------------------------------ */
 
-static enum status new_step_call(struct step_call **ret, const struct ps_server *server,
-	const struct job *job, struct rpc_server_call *call, struct step_request *request,
-	struct error *err)
+static enum status new_step_call(struct step_call **ret, struct rpc_server_call *call,
+	const struct step_request *request, struct error *err)
 {
-	enum status status =
-		step_request_measure(request, job, rpc_server_call_caller(call)->worker,
-			rpc_server_call_raw(call), server->max_message_bytes, err);
-	if (status != STATUS_OK)
-		return status;
 	struct step_call *step = calloc(1, sizeof(*step));
 	if (!step)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "no memory for a call");
@@ -365,6 +348,54 @@ static enum status new_step_call(struct step_call **ret, const struct ps_server 
 	return STATUS_OK;
 }
 
+/* Without the lock: it looks at what never changes in a job. */
+static enum status read_request(const struct ps_server *server, const struct job *job,
+	struct rpc_server_call *call, struct step_request *request, struct step_call **ret,
+	struct error *err)
+{
+	enum status status =
+		step_request_measure(request, job, rpc_server_call_caller(call)->worker,
+			rpc_server_call_raw(call), server->max_message_bytes, err);
+	if (status == STATUS_OK)
+		status = step_rows_widen(request, err);
+	if (status == STATUS_OK)
+		status = new_step_call(ret, call, request, err);
+	return status;
+}
+
+/* Takes the lock again, for the job that the request was read for. Free on failure. */
+static enum status lock_again(struct ps_server *server, struct rpc_server_call *call,
+	const struct job *job, struct error *err)
+{
+	struct job *now;
+	enum status status = ps_lock_job(server, call, &now, err);
+	if (status != STATUS_OK)
+		return status;
+	bool same = now == job;
+	ps_job_release(now); /* the server and, if it is the same, the caller have references */
+	if (same)
+		return STATUS_OK;
+	pthread_mutex_unlock(&server->lock);
+	return error_set(err, STATUS_UNAVAILABLE, "the job was started again meanwhile");
+}
+
+/* The lock is held. The call is in the job's list afterwards, or answered by `list`. */
+static void run_step(struct ps_server *server, struct job *job, struct step_call *step,
+	struct pending_push *push, const struct step_request *request, struct step_call **list)
+{
+	const uint64_t deadline_ns = step->deadline_ns;
+	step->next = job->calls;
+	job->calls = step;
+	if (push && job->spec.mode == JOB_SYNC)
+		ps_apply_complete_step(server, job);
+	else if (push)
+		apply_on_arrival(server, job, push, request);
+	ps_collect_ready(job, list);
+	/* The sweeper is not woken for a call that can be answered at once. */
+	if (job->calls && deadline_ns < server->sweep_at_ns)
+		pthread_cond_signal(&server->sweep);
+}
+
 static void handle(
 	struct ps_server *server, struct rpc_server_call *call, struct step_request request)
 {
@@ -377,30 +408,24 @@ static void handle(
 		rpc_server_call_fail_with(call, &err);
 		return;
 	}
-	enum status status = new_step_call(&step, server, job, call, &request, &err);
-	if (status == STATUS_OK)
-		replace_attempt(job, step, &list);
-	if (status == STATUS_OK && request.push)
-		status = admit_push(job, step, &request, &push, &err);
-	if (status == STATUS_OK) {
-		const uint64_t deadline_ns = step->deadline_ns;
-		step->next = job->calls;
-		job->calls = step;
-		if (push && job->spec.mode == JOB_SYNC)
-			ps_apply_complete_step(server, job);
-		else if (push)
-			apply_on_arrival(server, job, push, &request);
-		ps_collect_ready(job, &list);
-		/* The sweeper is not woken for a call that can be answered at once. */
-		if (job->calls && deadline_ns < server->sweep_at_ns)
-			pthread_cond_signal(&server->sweep);
-	} else {
-		free(step);
-	}
 	pthread_mutex_unlock(&server->lock);
+	enum status status = read_request(server, job, call, &request, &step, &err);
+	if (status == STATUS_OK)
+		status = lock_again(server, call, job, &err);
+	if (status == STATUS_OK) {
+		replace_attempt(job, step, &list);
+		if (request.push)
+			status = admit_push(job, step, &request, &push, &err);
+		if (status == STATUS_OK)
+			run_step(server, job, step, push, &request, &list);
+		pthread_mutex_unlock(&server->lock);
+	}
 	ps_answer(job, list);
-	if (status != STATUS_OK)
+	if (status != STATUS_OK) {
+		free(step);
 		rpc_server_call_fail_with(call, &err);
+	}
+	free(request.widened);
 	ps_job_release(job);
 }
 

@@ -15,6 +15,8 @@
 static const char *const mode_names[] = {
 	[MODE_SYNC] = "sync", [MODE_SSP] = "ssp", [MODE_ASYNC] = "async"};
 
+static const char *const dtype_names[] = {[WIRE_F32] = "f32", [WIRE_BF16] = "bf16"};
+
 const char *train_mode_name(enum train_mode mode)
 {
 	return mode_names[mode];
@@ -46,6 +48,10 @@ static void add_result_flags(struct train_flags *flags, struct train_options *o)
 	add_flag(flags, (struct flag){"staleness", FLAG_U64, &o->staleness, "K",
 				"ssp: steps a worker may run ahead of the slowest (default 4)", 0,
 				STALENESS_MAX, NULL, &o->given.staleness, false});
+	add_flag(flags, (struct flag){"wire-dtype", FLAG_CHOICE, &o->texts.wire_dtype, "TYPE",
+				"f32|bf16: rows and gradients on the way to servers and back "
+				"(default f32)",
+				0, 0, "f32|bf16", &o->given.wire_dtype, false});
 	add_flag(flags, (struct flag){"seed", FLAG_U64, &o->seed, "N",
 				"of first values, split, shuffle and masks (default 1)", 0, 0, NULL,
 				&o->given.seed, false});
@@ -134,7 +140,10 @@ void train_options_init(struct train_options *options, struct train_flags *flags
 		.keep = 2,
 		.threads = 1,
 		.deadline_s = 60,
-		.texts = {.mode = "sync", .shuffle = "full", .optimizer = "sgd"},
+		.texts = {.mode = "sync",
+			.wire_dtype = "f32",
+			.shuffle = "full",
+			.optimizer = "sgd"},
 	};
 	flags->count = 0;
 	add_run_flags(flags, options);
@@ -172,6 +181,18 @@ static enum status set_mode(struct train_options *options, const char *name, str
 		}
 	}
 	return error_set(err, STATUS_INVALID_ARGUMENT, "'%.40s' is no training mode", name);
+}
+
+static enum status set_wire_dtype(
+	struct train_options *options, const char *name, struct error *err)
+{
+	for (int dtype = WIRE_F32; dtype <= WIRE_BF16; dtype++) {
+		if (strcmp(dtype_names[dtype], name) == 0) {
+			options->wire_dtype = (enum wire_dtype)dtype;
+			return STATUS_OK;
+		}
+	}
+	return error_set(err, STATUS_INVALID_ARGUMENT, "'%.40s' is no type on the wire", name);
 }
 
 static enum status set_optimizer(struct train_options *options, const char *name, struct error *err)
@@ -213,6 +234,8 @@ enum status train_options_finish(struct train_options *options, struct error *er
 {
 	enum status status = set_mode(options, options->texts.mode, err);
 	if (status == STATUS_OK)
+		status = set_wire_dtype(options, options->texts.wire_dtype, err);
+	if (status == STATUS_OK)
 		status = set_optimizer(options, options->texts.optimizer, err);
 	if (status == STATUS_OK && options->given.learning_rate)
 		options->optimizer.learning_rate = (float)options->texts.learning_rate;
@@ -235,12 +258,14 @@ static json_t *optimizer_to_json(const struct optimizer_config *o)
 
 json_t *train_options_to_json(const struct train_options *o)
 {
-	return json_pack("{s:o, s:I, s:I, s:f, s:f, s:s, s:I, s:s, s:s*, s:o}", "seed",
+	/* Only what is not the default: checkpoints stay readable for releases without it. */
+	const char *dtype = o->wire_dtype == WIRE_F32 ? NULL : dtype_names[o->wire_dtype];
+	return json_pack("{s:o, s:I, s:I, s:f, s:f, s:s, s:I, s:s, s:s*, s:s*, s:o}", "seed",
 		json_from_u64(o->seed), "lanes", (json_int_t)o->lanes, "batch_size",
 		(json_int_t)o->batch_size, "holdout", o->holdout, "unknown_rate", o->unknown_rate,
 		"mode", train_mode_name(o->mode), "staleness", (json_int_t)o->staleness, "shuffle",
-		o->shuffle ? "full" : "none", "test_ratings", o->test_ratings, "optimizer",
-		optimizer_to_json(&o->optimizer));
+		o->shuffle ? "full" : "none", "test_ratings", o->test_ratings, "wire_dtype", dtype,
+		"optimizer", optimizer_to_json(&o->optimizer));
 }
 
 static enum status conflict(const char *option, struct error *err)
@@ -299,15 +324,16 @@ enum status train_options_from_json(struct train_options *o, const json_t *json,
 	uint64_t seed;
 	json_int_t lanes, batch, staleness;
 	double holdout, unknown_rate;
-	const char *mode, *shuffle, *test_ratings = NULL;
+	const char *mode, *shuffle, *test_ratings = NULL, *dtype = "f32";
 	json_t *optimizer;
 	/* jansson's unpack does not change what it reads; its type is not const. */
 	json_t *source = (json_t *)(uintptr_t)json;
 	if (json_field_u64(json, "seed", &seed, NULL) != STATUS_OK ||
-		json_unpack(source, "{s:I, s:I, s:F, s:F, s:s, s:I, s:s, s?s, s:o}", "lanes",
+		json_unpack(source, "{s:I, s:I, s:F, s:F, s:s, s:I, s:s, s?s, s?s, s:o}", "lanes",
 			&lanes, "batch_size", &batch, "holdout", &holdout, "unknown_rate",
 			&unknown_rate, "mode", &mode, "staleness", &staleness, "shuffle", &shuffle,
-			"test_ratings", &test_ratings, "optimizer", &optimizer) != 0)
+			"test_ratings", &test_ratings, "wire_dtype", &dtype, "optimizer",
+			&optimizer) != 0)
 		return error_set(err, STATUS_DATA_LOSS, "training: a field is missing");
 	if (lanes < 1 || lanes > (json_int_t)LANES_MAX || batch < 1 ||
 		batch > (json_int_t)BATCH_SIZE_MAX || batch % lanes != 0 || holdout < 0 ||
@@ -333,11 +359,15 @@ enum status train_options_from_json(struct train_options *o, const json_t *json,
 	if (status == STATUS_OK)
 		status = set_mode(&taken, mode, err);
 	if (status == STATUS_OK)
+		status = set_wire_dtype(&taken, dtype, err);
+	if (status == STATUS_OK)
 		status = optimizer_from_json(&saved, optimizer, err);
 	if (status != STATUS_OK)
 		return status;
 	if (o->given.mode && taken.mode != o->mode)
 		return conflict("mode", err);
+	if (o->given.wire_dtype && taken.wire_dtype != o->wire_dtype)
+		return conflict("wire-dtype", err);
 	taken.shuffle = strcmp(shuffle, "none") != 0;
 	if (o->given.shuffle && taken.shuffle != o->shuffle)
 		return conflict("shuffle", err);

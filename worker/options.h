@@ -21,6 +21,9 @@
 
 enum train_mode { MODE_SYNC, MODE_SSP, MODE_ASYNC };
 
+/* How rows and gradients travel to servers and back. */
+enum wire_dtype { WIRE_F32, WIRE_BF16 };
+
 #define BATCH_SIZE_MAX (1u << 20)
 #define THREADS_MAX    256u
 
@@ -37,6 +40,7 @@ struct train_options {
 	enum train_mode mode;
 	uint64_t staleness; /* ssp: steps a worker may run ahead */
 	bool shuffle;
+	enum wire_dtype wire_dtype;
 	const char *test_ratings; /* a path; NULL: hold out by hash */
 	struct model_config model;
 	struct optimizer_config optimizer;
@@ -63,14 +67,14 @@ struct train_options {
 
 	/* Raw text of options that become values in train_options_finish(). */
 	struct train_option_texts {
-		const char *mode, *shuffle, *optimizer, *model_file, *log_dir;
+		const char *mode, *shuffle, *optimizer, *model_file, *log_dir, *wire_dtype;
 		double learning_rate;
 	} texts;
 
 	/* Which of the deciding options the command line named. */
 	struct train_options_given {
 		bool seed, lanes, batch_size, holdout, unknown_rate, mode, staleness, shuffle,
-			test_ratings, model, optimizer, learning_rate;
+			test_ratings, model, optimizer, learning_rate, wire_dtype;
 	} given;
 };
 

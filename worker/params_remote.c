@@ -241,12 +241,18 @@ enum status params_remote_new(struct params **ret, const struct params_remote_op
 	remote->params.operations = &operations;
 	remote->server_count = options->url_count;
 	remote->deadline_ms = (uint32_t)(options->deadline_s * 1000);
+	remote->dtype = job->wire_dtype;
 	status = params_set_tables(&remote->params, job->tables, job->table_count, err);
-	if (status == STATUS_OK && options->shared && job->mode == MODE_SYNC)
+	/* Memory holds floats: who asked for bf16 gets it, and the same bits wherever servers are.
+	 */
+	if (status == STATUS_OK && options->shared && job->mode == MODE_SYNC &&
+		job->wire_dtype == WIRE_F32)
 		status = share_steps(remote, options, err);
 	struct join_messages join;
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
+		remote_init_rounding(remote, job->seed);
 		fill_join(&join, options, job);
+	}
 	for (uint32_t u = 0; u < options->url_count && status == STATUS_OK; u++)
 		status = add_server(remote, options, options->urls[u], &join.request, err);
 	if (status != STATUS_OK) {

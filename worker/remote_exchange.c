@@ -1,5 +1,7 @@
 /* One step over the wire: ids routed to their servers, one call each, all in flight together. */
+#include "common/base/bf16.h"
 #include "common/base/memory.h"
+#include "common/base/random.h"
 #include "worker/remote_internal.h"
 
 #include <stdio.h>
@@ -29,6 +31,12 @@ enum status remote_route(struct remote *remote, const struct remote_slot *slot,
 	return status;
 }
 
+static Marquee__Ps__V1__Dtype dtype_of(const struct remote *remote)
+{
+	return remote->dtype == WIRE_BF16 ? MARQUEE__PS__V1__DTYPE__BF16
+					  : MARQUEE__PS__V1__DTYPE__F32;
+}
+
 static enum status describe_push(
 	struct remote_leg *leg, Marquee__Ps__V1__PushRequest *push, struct error *err)
 {
@@ -49,6 +57,7 @@ static enum status describe_push(
 		leg->segment_list[i] = &leg->segments[i];
 	}
 	push->step = leg->step->push_step;
+	push->dtype = dtype_of(leg->remote);
 	push->n_segments = n;
 	push->segments = leg->segment_list;
 	return status;
@@ -72,28 +81,55 @@ static enum status describe_pull(
 		leg->table_list[i] = &leg->tables[i];
 	}
 	pull->step = leg->step->pull_step;
+	pull->dtype = dtype_of(leg->remote);
 	pull->n_tables = n;
 	pull->tables = leg->table_list;
 	return status;
 }
 
-static size_t row_bytes(const struct params *params, uint32_t table)
+/* On the wire. */
+static size_t row_bytes(const struct remote *remote, uint32_t table)
 {
-	return params->tables[table].dim * sizeof(float);
+	const size_t dim = remote->params.tables[table].dim;
+	return dim * (remote->dtype == WIRE_BF16 ? BF16_BYTES : sizeof(float));
 }
 
 size_t remote_raw_bytes(const struct remote_leg *leg)
 {
-	const struct params *params = &leg->remote->params;
 	size_t bytes = 0;
 	for (size_t i = 0; i < leg->push.route_count; i++) {
 		const struct route *route = &leg->push.routes[i];
 		uint32_t table = leg->step->pushes[route->segment].table;
-		bytes += route->count * (sizeof(uint64_t) + row_bytes(params, table));
+		bytes += route->count * (sizeof(uint64_t) + row_bytes(leg->remote, table));
 	}
 	return bytes + leg->pull.id_count * sizeof(uint64_t);
 }
 
+void remote_init_rounding(struct remote *remote, uint64_t seed)
+{
+	const uint64_t stream = random_substream(random_stream("wire rounding"), seed);
+	for (uint32_t t = 0; t < remote->params.table_count; t++)
+		remote->rounding[t] =
+			random_substream(stream, random_stream(remote->params.tables[t].name));
+}
+
+/* The same bytes whenever it is called, whatever server the ids go to. */
+static unsigned char *gather_rounded(const struct remote_leg *leg, const struct route *route,
+	const struct params_push *push, unsigned char *out)
+{
+	const size_t dim = leg->remote->params.tables[push->table].dim;
+	const uint64_t step = random_substream(
+		random_substream(leg->remote->rounding[push->table], leg->step->push_step),
+		push->slot);
+	for (uint32_t i = 0; i < route->count; i++, out += dim * BF16_BYTES) {
+		uint32_t at = route_position(&leg->push, route, i);
+		bf16_round_randomly(out, push->gradients + at * dim, dim,
+			random_substream(step, push->ids[at]));
+	}
+	return out;
+}
+
+/* Push: all ids, all gradients. Then the pull's ids. */
 void remote_write_raw(void *context, unsigned char *raw, size_t raw_bytes)
 {
 	const struct remote_leg *leg = context;
@@ -106,8 +142,11 @@ void remote_write_raw(void *context, unsigned char *raw, size_t raw_bytes)
 	for (size_t i = 0; i < leg->push.route_count; i++) {
 		const struct route *route = &leg->push.routes[i];
 		const struct params_push *push = &step->pushes[route->segment];
-		raw = routes_gather_rows(&leg->push, route, push->gradients,
-			leg->remote->params.tables[push->table].dim, raw);
+		if (leg->remote->dtype == WIRE_BF16)
+			raw = gather_rounded(leg, route, push, raw);
+		else
+			raw = routes_gather_rows(&leg->push, route, push->gradients,
+				leg->remote->params.tables[push->table].dim, raw);
 	}
 	for (size_t i = 0; i < leg->pull.route_count; i++) {
 		const struct route *route = &leg->pull.routes[i];
@@ -164,25 +203,35 @@ void remote_take_rows(struct remote_leg *leg, const struct params_step *step, co
 	for (size_t i = 0; i < leg->pull.route_count; i++) {
 		const struct route *route = &leg->pull.routes[i];
 		const struct params_pull *pull = &step->pulls[route->segment];
+		const uint32_t dim = params->tables[pull->table].dim;
 		if (route->whole && !pull->rows) {
 			*pull->found = (const float *)(const void *)in;
-			in += route->count * row_bytes(params, pull->table);
+			in += (size_t)route->count * dim * sizeof(float);
 		} else {
-			in = routes_scatter_rows(&leg->pull, route, rows_of(pull),
-				params->tables[pull->table].dim, in);
+			in = routes_scatter_rows(&leg->pull, route, rows_of(pull), dim, in);
 		}
 	}
 }
 
 size_t remote_reply_bytes(const struct remote_leg *leg)
 {
-	const struct params *params = &leg->remote->params;
 	size_t bytes = 0;
 	for (size_t i = 0; i < leg->pull.route_count; i++) {
 		const struct route *route = &leg->pull.routes[i];
-		bytes += route->count * row_bytes(params, leg->step->pulls[route->segment].table);
+		bytes += route->count *
+			 row_bytes(leg->remote, leg->step->pulls[route->segment].table);
 	}
 	return bytes;
+}
+
+static enum status widen(struct remote_leg *leg, struct rpc_bytes raw, struct error *err)
+{
+	const size_t floats = raw.size / BF16_BYTES;
+	enum status status = memory_grow(
+		&leg->widened, &leg->widened_capacity, floats, sizeof(*leg->widened), "rows", err);
+	if (status == STATUS_OK)
+		bf16_widen(leg->widened, raw.data, floats);
+	return status;
 }
 
 static enum status finish(struct remote_leg *leg, const char *url, struct error *err)
@@ -196,8 +245,13 @@ static enum status finish(struct remote_leg *leg, const char *url, struct error 
 	if (reply.raw.size != wanted)
 		return error_set(err, STATUS_DATA_LOSS, "%s: %zu bytes of rows came, expected %zu",
 			url, reply.raw.size, wanted);
-	remote_take_rows(leg, step, reply.raw.data);
-	return STATUS_OK;
+	if (leg->remote->dtype == WIRE_BF16)
+		status = widen(leg, reply.raw, err);
+	if (status == STATUS_OK)
+		remote_take_rows(leg, step,
+			leg->remote->dtype == WIRE_BF16 ? (const void *)leg->widened
+							: (const void *)reply.raw.data);
+	return status;
 }
 
 /*
@@ -222,6 +276,7 @@ static void leg_fini(struct remote_leg *leg)
 	free(leg->segment_list);
 	free(leg->tables);
 	free(leg->table_list);
+	free(leg->widened);
 }
 
 void remote_slot_fini(struct remote_slot *slot, uint32_t server_count)

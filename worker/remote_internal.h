@@ -28,6 +28,8 @@ struct remote_leg {
 	Marquee__Ps__V1__TableIds *tables;
 	Marquee__Ps__V1__TableIds **table_list;
 	size_t table_capacity, table_list_capacity;
+	float *widened; /* rows that came as bf16 */
+	size_t widened_capacity;
 };
 
 /* An exchange, and what is kept from one to the next. */
@@ -63,6 +65,8 @@ struct remote {
 	struct remote_slot slots[PARAMS_SLOTS];
 	uint32_t deadline_ms;
 	uint64_t cut_step; /* of the latest cut */
+	enum wire_dtype dtype;
+	uint64_t rounding[PARAMS_TABLES_MAX]; /* a stream of random numbers for each table */
 };
 
 static inline struct remote *remote_of(struct params *params)
@@ -78,6 +82,9 @@ static inline const ProtobufCServiceDescriptor *remote_service(void)
 /* One blocking call; on success *ret is the reply, borrowed until the server's next call. */
 MUST_CHECK enum status remote_ask(struct remote *remote, struct remote_server *server,
 	const char *method, const ProtobufCMessage *body, struct rpc_reply *ret, struct error *err);
+
+/* Gradients are rounded by numbers that depend on (seed, table, step, slot, id). */
+void remote_init_rounding(struct remote *remote, uint64_t seed);
 
 /* Makes the slot's legs if they are not there. */
 MUST_CHECK enum status remote_slot_open(

@@ -46,6 +46,13 @@ unsigned char *routes_gather_ids(const struct routes *routes, const struct route
 unsigned char *routes_gather_rows(const struct routes *routes, const struct route *route,
 	const float *rows, uint32_t dim, unsigned char *out);
 
+/* The number within the segment of the route's i-th id. */
+static inline uint32_t route_position(
+	const struct routes *routes, const struct route *route, uint32_t i)
+{
+	return route->whole ? i : routes->positions[route->first + i];
+}
+
 /* Reads rows from `in` to the route's positions; returns the place behind them. */
 const unsigned char *routes_scatter_rows(const struct routes *routes, const struct route *route,
 	float *rows, uint32_t dim, const unsigned char *in);

@@ -162,6 +162,7 @@ static enum status open_tables(struct trainer *trainer, struct error *err)
 		.mode = trainer->options.mode,
 		.staleness = trainer->options.staleness,
 		.first_step = trainer->step,
+		.wire_dtype = trainer->options.wire_dtype,
 		.tables = specs,
 		.table_count = count,
 	};

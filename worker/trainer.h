@@ -29,6 +29,7 @@ struct job_tables {
 	enum train_mode mode;
 	uint64_t staleness;
 	uint64_t first_step; /* the first step that will be pushed */
+	enum wire_dtype wire_dtype;
 	const struct table_spec *tables;
 	uint32_t table_count;
 };

@@ -1,6 +1,7 @@
 /* What one or several workers see of a server: tables, modes, waiting, membership. */
 #include "pserver/service.h"
 
+#include "common/base/bf16.h"
 #include "pserver/placement.h"
 #include "tests/pserver/ps_client.h"
 #include "tests/support/suite.h"
@@ -57,6 +58,79 @@ START_TEST(a_push_changes_the_rows_and_a_pull_shows_them)
 	assert_ok(ps_client_finish(&client, after, 2, &err), &err);
 	for (uint32_t i = 0; i < 2 * DIM; i++)
 		ck_assert_float_eq(after[i], before[i] - gradients[i / DIM]);
+	ps_client_leave(&client);
+	ps_client_close(&client);
+	ps_server_close(server);
+}
+END_TEST
+
+/* A PushPull of one row of table 0 in types of its own, and so many bytes of gradients. */
+static enum status push_pull_as(struct ps_client *client, Marquee__Ps__V1__Dtype pushed,
+	Marquee__Ps__V1__Dtype pulled, const unsigned char *gradients, size_t gradient_bytes,
+	struct rpc_reply *ret, struct error *err)
+{
+	Marquee__Ps__V1__Segment segment = MARQUEE__PS__V1__SEGMENT__INIT, *segments[] = {&segment};
+	Marquee__Ps__V1__TableIds table = MARQUEE__PS__V1__TABLE_IDS__INIT, *tables[] = {&table};
+	Marquee__Ps__V1__PushRequest push = MARQUEE__PS__V1__PUSH_REQUEST__INIT;
+	Marquee__Ps__V1__PullRequest pull = MARQUEE__PS__V1__PULL_REQUEST__INIT;
+	Marquee__Ps__V1__PushPullRequest both = MARQUEE__PS__V1__PUSH_PULL_REQUEST__INIT;
+	const uint64_t id = 5;
+	segment.count = table.count = 1;
+	push.segments = segments;
+	pull.tables = tables;
+	push.n_segments = pull.n_tables = 1;
+	push.dtype = pushed;
+	pull.dtype = pulled;
+	pull.step = 1;
+	both.push = &push;
+	both.pull = &pull;
+	memcpy(client->raw, &id, sizeof(id));
+	memcpy(client->raw + sizeof(id), gradients, gradient_bytes);
+	memcpy(client->raw + sizeof(id) + gradient_bytes, &id, sizeof(id));
+	client->raw_bytes = 2 * sizeof(id) + gradient_bytes;
+	return ps_client_call(client, "PushPull", &both.base, WAIT_MS, ret, err);
+}
+
+START_TEST(a_call_may_carry_bf16_and_other_types_are_refused)
+{
+	const Marquee__Ps__V1__Dtype f32 = MARQUEE__PS__V1__DTYPE__F32;
+	const Marquee__Ps__V1__Dtype bf16 = MARQUEE__PS__V1__DTYPE__BF16;
+	const Marquee__Ps__V1__Dtype unknown = (Marquee__Ps__V1__Dtype)7;
+	struct error err;
+	struct rpc_reply reply;
+	struct ps_client client;
+	struct ps_job job = ps_job_defaults();
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	const uint64_t id = 5;
+	float gradients[DIM], before[DIM], after[DIM];
+	unsigned char words[DIM * sizeof(float)] = {0}, expected[DIM * BF16_BYTES];
+	join(&client, server, &job, 0);
+	ps_client_start_pull(&client, 0, &id, 1, WAIT_MS);
+	assert_ok(ps_client_finish(&client, before, 1, &err), &err);
+
+	/* Nothing of these is applied. */
+	assert_fails(push_pull_as(&client, unknown, bf16, words, sizeof(expected), &reply, &err),
+		STATUS_INVALID_ARGUMENT, &err, "dtype");
+	assert_fails(push_pull_as(&client, bf16, unknown, words, sizeof(expected), &reply, &err),
+		STATUS_INVALID_ARGUMENT, &err, "dtype");
+	assert_fails(push_pull_as(&client, bf16, bf16, words, sizeof(words), &reply, &err),
+		STATUS_INVALID_ARGUMENT, &err, "the counts need");
+	assert_fails(push_pull_as(&client, f32, f32, words, sizeof(expected), &reply, &err),
+		STATUS_INVALID_ARGUMENT, &err, "the counts need");
+
+	for (uint32_t i = 0; i < DIM; i++) {
+		gradients[i] = 0.25f * (float)i;
+		after[i] = before[i] - gradients[i];
+	}
+	bf16_round(words, gradients, DIM);
+	bf16_round(expected, after, DIM);
+	assert_ok(push_pull_as(&client, bf16, bf16, words, sizeof(expected), &reply, &err), &err);
+	ck_assert_uint_eq(reply.raw.size, sizeof(expected));
+	ck_assert_mem_eq(reply.raw.data, expected, sizeof(expected));
+	/* The server's row is no rounded one. */
+	ps_client_start_pull(&client, 1, &id, 1, WAIT_MS);
+	assert_ok(ps_client_finish(&client, before, 1, &err), &err);
+	ck_assert_mem_eq(before, after, sizeof(after));
 	ps_client_leave(&client);
 	ps_client_close(&client);
 	ps_server_close(server);
@@ -345,6 +419,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {a_push_changes_the_rows_and_a_pull_shows_them,
+		a_call_may_carry_bf16_and_other_types_are_refused,
 		three_workers_see_the_same_rows_in_every_step,
 		a_call_that_waits_too_long_names_the_missing_workers,
 		a_pull_of_a_later_step_waits_for_the_steps_before_it,

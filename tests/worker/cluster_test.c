@@ -71,6 +71,31 @@ START_TEST(workers_that_host_the_shards_give_the_same_bits)
 }
 END_TEST
 
+START_TEST(bf16_on_the_wire_gives_the_same_bits_for_every_number_of_servers)
+{
+	struct cluster cluster = job();
+	cluster.workers = 2;
+	cluster.servers = 1;
+	struct train_result exact = train(&cluster);
+	cluster.options.wire_dtype = WIRE_BF16;
+	struct train_result rounded = train(&cluster);
+	ck_assert_uint_ne(exact.digest.low, rounded.digest.low);
+	ck_assert_msg(fabs(exact.test_rmse - rounded.test_rmse) < 0.01, "f32: %g, bf16: %g",
+		exact.test_rmse, rounded.test_rmse);
+	for (uint32_t servers = 2; servers <= 4; servers += 2) {
+		cluster.servers = servers;
+		cluster.options.threads = servers;
+		struct train_result result = train(&cluster);
+		assert_same(&rounded, &result);
+	}
+	/* Where ranks host the shards they exchange messages all the same. */
+	cluster.servers = 2;
+	cluster.hosted = true;
+	struct train_result hosted = train(&cluster);
+	assert_same(&rounded, &hosted);
+}
+END_TEST
+
 START_TEST(every_transport_gives_the_same_bits)
 {
 	struct cluster cluster = job();
@@ -261,6 +286,7 @@ int main(void)
 {
 	const TTest *const cases[] = {every_number_of_workers_and_servers_gives_the_same_bits,
 		workers_that_host_the_shards_give_the_same_bits,
+		bf16_on_the_wire_gives_the_same_bits_for_every_number_of_servers,
 		every_transport_gives_the_same_bits,
 		every_optimizer_gives_the_same_bits_on_a_cluster,
 		a_job_resumes_with_other_numbers_of_workers_and_servers,
