@@ -1,11 +1,11 @@
 /*
- * Zeroed memory for slabs and indexes: from the heap while it is small, mapped when it is large.
+ * Zeroed memory for indexes and lone slabs: from the heap while it is small, mapped when it is
+ * large.
  *
  * Mapped memory takes its pages as they are first touched: neither the allocation nor the release
  * stalls its caller for long, and what is not touched costs nothing. Huge pages are left to the
- * system's policy and not asked for: measured on a virtual machine, a fault on one took 2.6 ms (up
- * to 5.2 ms) instead of microseconds and half-filled ones took 18% more memory at 1e7 rows of 32
- * floats, for lookups that were not faster.
+ * system's policy and not asked for: whoever touches one first waits for milliseconds. Those of
+ * page_stock.h are prepared.
  *
  * Threads: no shared state.
  */

@@ -9,10 +9,10 @@
 #define ENTRIES_MAX (UINT32_C(1) << 31)
 /*
  * A generation of c entries receives 2c/5 insertions before it is full, and as many rows wait in
- * the one before it: moving one row per insertion would be enough. Several shorten the time in
- * which lookups have two generations to go through.
+ * the one before it: moving one row per insertion would be enough. Some more shorten the time in
+ * which lookups have two generations to go through; but each may be the first to touch a page.
  */
-#define MOVES_PER_CALL 16u
+#define MOVES_PER_CALL 4u
 
 static size_t generation_bytes(const struct index_generation *generation)
 {

@@ -28,6 +28,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #define POSITION_NONE UINT32_MAX
 
@@ -102,18 +105,43 @@ static inline uint32_t index_generation_next(
 	return POSITION_NONE;
 }
 
+/*
+ * The same from the hash's own slot on, without a branch on each of the first four entries: how
+ * many there are to be passed is what no processor foresees, and four are mostly enough.
+ */
+static inline uint32_t index_generation_first(
+	const struct index_generation *generation, uint32_t hash)
+{
+	const uint32_t mask = generation->mask;
+	uint32_t slot = hash & mask;
+#if defined(__SSE2__)
+	if (slot + 3 <= mask) {
+		const __m128i zero = _mm_setzero_si128();
+		const __m128i entries =
+			_mm_loadu_si128((const __m128i *)(const void *)&generation->entries[slot]);
+		const __m128i other =
+			_mm_and_si128(_mm_xor_si128(entries, _mm_set1_epi32((int)hash)),
+				_mm_set1_epi32((int)~mask));
+		const __m128i ends =
+			_mm_or_si128(_mm_cmpeq_epi32(entries, zero), _mm_cmpeq_epi32(other, zero));
+		const unsigned int bits = (unsigned int)_mm_movemask_ps(_mm_castsi128_ps(ends));
+		/* An empty entry gives POSITION_NONE. */
+		if (bits)
+			return (generation->entries[slot + (uint32_t)__builtin_ctz(bits)] & mask) -
+			       1;
+		slot = (slot + 4) & mask;
+	}
+#endif
+	return index_generation_next(generation, hash, &slot);
+}
+
 static inline uint32_t row_index_candidate(const struct row_index *index, uint32_t hash)
 {
 	uint32_t position = POSITION_NONE;
-	uint32_t slot;
-	if (index->current.entries) {
-		slot = hash & index->current.mask;
-		position = index_generation_next(&index->current, hash, &slot);
-	}
-	if (position == POSITION_NONE && index->previous.entries) {
-		slot = hash & index->previous.mask;
-		position = index_generation_next(&index->previous, hash, &slot);
-	}
+	if (index->current.entries)
+		position = index_generation_first(&index->current, hash);
+	if (position == POSITION_NONE && index->previous.entries)
+		position = index_generation_first(&index->previous, hash);
 	return position;
 }
 

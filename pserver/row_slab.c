@@ -5,44 +5,61 @@
 
 #include <assert.h>
 #include <stdlib.h>
-
-/* Records in a chunk of the list. The last piece ends where the whole chunks begin. */
-static uint32_t chunk_rows_at(const struct slab_layout *layout, uint32_t chunk)
-{
-	if (chunk >= layout->pieces)
-		return layout->chunk_rows;
-	uint32_t first = chunk ? (SLAB_FIRST_ROWS / 2) << chunk : 0;
-	uint32_t end = SLAB_FIRST_ROWS << chunk;
-	if (end > layout->chunk_rows)
-		end = layout->chunk_rows;
-	return end - first;
-}
-
-static size_t chunk_bytes(const struct slab_layout *layout, uint32_t chunk)
-{
-	return (size_t)chunk_rows_at(layout, chunk) * layout->record_bytes;
-}
+#include <string.h>
 
 struct slab_layout slab_layout_of(uint32_t values)
 {
 	size_t record_bytes = sizeof(struct row_record) + (size_t)values * sizeof(float);
 	record_bytes = (record_bytes + 7) & ~(size_t)7;
 	assert(values > 0 && record_bytes <= SLAB_RECORD_BYTES_MAX);
-	struct slab_layout layout = {.record_bytes = (uint32_t)record_bytes,
-		.chunk_rows = (uint32_t)(SLAB_CHUNK_BYTES / record_bytes)};
-	layout.reciprocal = UINT64_MAX / layout.chunk_rows + 1;
-	layout.pieces = 1;
-	while ((SLAB_FIRST_ROWS << (layout.pieces - 1)) < layout.chunk_rows)
-		layout.pieces++;
+	struct slab_layout layout = {.record_bytes = (uint32_t)record_bytes, .chunk_shift = 1};
+	while (record_bytes << (layout.chunk_shift + 1) <= SLAB_CHUNK_BYTES)
+		layout.chunk_shift++;
+	/* A multiple of a cache line for the stock. */
+	layout.chunk_bytes = (uint32_t)(((record_bytes << layout.chunk_shift) + CACHE_LINE - 1) &
+					~(CACHE_LINE - 1));
+	/* From the last 8 bytes of one on. */
+	layout.lines = (uint32_t)((record_bytes - 8 + CACHE_LINE - 1) / CACHE_LINE) + 1;
 	return layout;
 }
 
 void row_slab_fini(struct row_slab *slab, const struct slab_layout *layout)
 {
-	for (uint32_t i = 0; i < slab->chunk_count; i++)
-		pages_free(slab->chunks[i], chunk_bytes(layout, i));
+	if (slab->chunk_count)
+		free(slab->chunks[0]);
+	for (uint32_t i = 1; i < slab->chunk_count && !slab->stock; i++)
+		pages_free(slab->chunks[i], layout->chunk_bytes);
 	free(slab->chunks);
-	*slab = (struct row_slab){0};
+	*slab = (struct row_slab){.stock = slab->stock};
+}
+
+static enum status reserve_list(struct row_slab *slab, struct error *err)
+{
+	return memory_grow(&slab->chunks, &slab->chunk_capacity, (size_t)slab->chunk_count + 1,
+		sizeof(*slab->chunks), "chunk list", err);
+}
+
+/* Makes the first chunk or doubles it. */
+static enum status grow_first(
+	struct row_slab *slab, const struct slab_layout *layout, struct error *err)
+{
+	uint32_t rows = slab->capacity ? slab->capacity * 2 : SLAB_FIRST_ROWS;
+	unsigned char *larger;
+	if (rows > slab_chunk_rows(layout))
+		rows = slab_chunk_rows(layout);
+	enum status status = slab->chunk_count ? STATUS_OK : reserve_list(slab, err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&larger, rows, layout->record_bytes, "first rows", err);
+	if (status != STATUS_OK)
+		return status;
+	if (slab->chunk_count) {
+		memcpy(larger, slab->chunks[0], (size_t)slab->count * layout->record_bytes);
+		free(slab->chunks[0]);
+	}
+	slab->chunks[0] = larger;
+	slab->chunk_count = 1;
+	slab->capacity = rows;
+	return STATUS_OK;
 }
 
 enum status row_slab_reserve(
@@ -50,15 +67,19 @@ enum status row_slab_reserve(
 {
 	if (slab->count < slab->capacity)
 		return STATUS_OK;
-	enum status status = memory_grow(&slab->chunks, &slab->chunk_capacity,
-		(size_t)slab->chunk_count + 1, sizeof(*slab->chunks), "chunk list", err);
+	if (slab->capacity < slab_chunk_rows(layout))
+		return grow_first(slab, layout, err);
+	enum status status = reserve_list(slab, err);
 	if (status != STATUS_OK)
 		return status;
-	status = pages_alloc(&slab->chunks[slab->chunk_count],
-		chunk_bytes(layout, slab->chunk_count), "chunk of rows", err);
+	unsigned char **chunk = &slab->chunks[slab->chunk_count];
+	if (slab->stock)
+		status = page_stock_take(slab->stock, chunk, layout->chunk_bytes, err);
+	else
+		status = pages_alloc(chunk, layout->chunk_bytes, "chunk of rows", err);
 	if (status != STATUS_OK)
 		return status;
-	slab->capacity += chunk_rows_at(layout, slab->chunk_count);
+	slab->capacity += slab_chunk_rows(layout);
 	slab->chunk_count++;
 	return STATUS_OK;
 }
@@ -71,8 +92,10 @@ struct row_record *row_slab_append(struct row_slab *slab, const struct slab_layo
 
 size_t row_slab_bytes(const struct row_slab *slab, const struct slab_layout *layout)
 {
-	size_t bytes = slab->chunk_capacity * sizeof(*slab->chunks);
-	for (uint32_t i = 0; i < slab->chunk_count; i++)
-		bytes += chunk_bytes(layout, i);
-	return bytes;
+	const uint32_t first =
+		slab->capacity < slab_chunk_rows(layout) ? slab->capacity : slab_chunk_rows(layout);
+	size_t bytes =
+		slab->chunk_capacity * sizeof(*slab->chunks) + (size_t)first * layout->record_bytes;
+	return slab->chunk_count ? bytes + (size_t)(slab->chunk_count - 1) * layout->chunk_bytes
+				 : bytes;
 }

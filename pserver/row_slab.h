@@ -1,9 +1,11 @@
 /*
- * Records of one size in chunks: they are appended, numbered by position, and never move.
+ * Records of one size in chunks: they are appended and numbered by position.
  *
- * Positions [0, chunk_rows) lie in pieces that double (4, 4, 8, 16, ... rows), so that a table of a
- * few rows takes a few hundred bytes; from there on a chunk holds chunk_rows records, 8 MiB, of
- * which the kernel backs what has been touched.
+ * A chunk holds a power of two of records, so that a position needs no division, in up to 256 KiB
+ * or, of large ones, two. The first chunk starts with room for a few and is doubled, so that a
+ * table of a few rows takes a few hundred bytes: until it has its full size, an append may move the
+ * records. Later they never move. Chunks after the first are a stock's (page_stock.h) or the slab's
+ * own.
  *
  * Threads: externally locked; slab_layout is immutable after init.
  */
@@ -11,15 +13,15 @@
 #define MARQUEE_PSERVER_ROW_SLAB_H
 
 #include "common/base/status.h"
+#include "pserver/page_stock.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLAB_CHUNK_BYTES     ((size_t)8 << 20)
-#define SLAB_FIRST_ROWS	     4u
-#define SLAB_FIRST_ROWS_LOG2 2
-/* A chunk holds at least two records of the largest size. */
-#define SLAB_RECORD_BYTES_MAX (SLAB_CHUNK_BYTES / 2)
+#define SLAB_CHUNK_BYTES ((size_t)256 << 10)
+#define SLAB_FIRST_ROWS	 2u
+/* A chunk of two records fits a page of the stock. */
+#define SLAB_RECORD_BYTES_MAX (STOCK_PAGE_BYTES / 2)
 
 /* An id, then its row and the row's optimizer state. */
 struct row_record {
@@ -30,13 +32,19 @@ struct row_record {
 /* What all slabs of a table share. */
 struct slab_layout {
 	uint32_t record_bytes; /* a multiple of 8 */
-	uint32_t chunk_rows;   /* >= 2 */
-	uint32_t pieces;       /* the doubling ones at the front of the chunk list */
-	uint64_t reciprocal;   /* ceil(2^64 / chunk_rows) */
+	uint32_t chunk_bytes;
+	uint32_t chunk_shift; /* log2 of the records in a chunk, >= 1 */
+	uint32_t lines;	      /* cache lines that a record may lie on */
 };
 
+static inline uint32_t slab_chunk_rows(const struct slab_layout *layout)
+{
+	return UINT32_C(1) << layout->chunk_shift;
+}
+
 struct row_slab {
-	unsigned char **chunks; /* [chunk_count] */
+	struct page_stock *stock; /* borrowed: chunks are lent by it; NULL: they are the slab's */
+	unsigned char **chunks;	  /* [chunk_count] */
 	size_t chunk_capacity;
 	uint32_t chunk_count;
 	uint32_t count;	   /* records */
@@ -46,10 +54,10 @@ struct row_slab {
 /* 0 < values, and the record is at most SLAB_RECORD_BYTES_MAX. */
 struct slab_layout slab_layout_of(uint32_t values);
 
-/* A slab of all zeros is valid and empty. */
+/* A slab of all zeros is valid and empty; it may be given a stock. Leaves it so. */
 void row_slab_fini(struct row_slab *slab, const struct slab_layout *layout);
 
-/* Makes room for one more record. Bounded work: at most one chunk is mapped. */
+/* Makes room for one more record. Bounded work: one chunk is mapped, or a part of one copied. */
 MUST_CHECK enum status row_slab_reserve(
 	struct row_slab *slab, const struct slab_layout *layout, struct error *err);
 
@@ -63,20 +71,8 @@ size_t row_slab_bytes(const struct row_slab *slab, const struct slab_layout *lay
 static inline struct row_record *row_slab_at(
 	const struct row_slab *slab, const struct slab_layout *layout, uint32_t position)
 {
-	uint32_t chunk, row;
-	if (position < layout->chunk_rows) {
-		/* Piece 0 is [0, 4), piece k is [4 * 2^(k-1), 4 * 2^k). */
-		uint32_t fours = position >> SLAB_FIRST_ROWS_LOG2;
-		chunk = fours ? 32u - (uint32_t)__builtin_clz(fours) : 0;
-		row = fours ? position - ((SLAB_FIRST_ROWS / 2) << chunk) : position;
-	} else {
-		/* Division by multiplication, exact for 32-bit numbers (Lemire et al. 2019). */
-		__extension__ typedef unsigned __int128 product;
-		uint32_t whole = (uint32_t)(((product)layout->reciprocal * position) >> 64);
-		chunk = layout->pieces - 1 + whole;
-		row = position - whole * layout->chunk_rows;
-	}
-	return (struct row_record *)(void *)(slab->chunks[chunk] +
+	const uint32_t row = position & (slab_chunk_rows(layout) - 1);
+	return (struct row_record *)(void *)(slab->chunks[position >> layout->chunk_shift] +
 					     (size_t)row * layout->record_bytes);
 }
 

@@ -40,6 +40,8 @@ static enum status store_table_new(struct store_table **ret, const struct table_
 		free(table);
 		return status;
 	}
+	for (uint32_t s = 0; s < store->shard_total; s++)
+		table->table.partitions[s].slab.stock = store->stock;
 	/* On Linux a lock's initialisation takes no resources and cannot fail. */
 	for (uint32_t s = 0; s < store->stripe_count; s++)
 		pthread_rwlock_init(&table->stripes[s].lock, NULL);
@@ -67,6 +69,11 @@ enum status store_new(struct store **ret, const struct store_options *options, s
 		store->stripe_shift++;
 	store->stripe_count = stripe_of(store, store->shard_total - 1) + 1;
 	store->seed = options->seed;
+	status = page_stock_new(&store->stock, err);
+	if (status != STATUS_OK) {
+		free(store);
+		return status;
+	}
 	pthread_rwlock_init(&store->lock, NULL);
 	*ret = store;
 	return STATUS_OK;
@@ -79,6 +86,7 @@ static void drop_tables(struct store *store)
 		store->tables[t] = NULL;
 	}
 	store->table_count = 0;
+	page_stock_reset(store->stock);
 }
 
 void store_free(struct store *store)
@@ -86,6 +94,7 @@ void store_free(struct store *store)
 	if (!store)
 		return;
 	drop_tables(store);
+	page_stock_free(store->stock);
 	pthread_rwlock_destroy(&store->lock);
 	free(store);
 }

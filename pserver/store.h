@@ -11,8 +11,9 @@
  *
  * Threads: internally locked. One reader-writer lock holds the list of tables (written by
  * store_create_table and store_reset), and each table has some, its stripes, each for some
- * neighbouring virtual shards, in which pulls share. Order: list, then one stripe; never two. A
- * call that touches many ids visits stripe after stripe, so it is not one atomic whole against
+ * neighbouring virtual shards, in which pulls share. Order: the list, then stripes from the first
+ * to the last. A call works on a block of ids at a time, under all stripes where it can have them
+ * at once, else, where it changes rows, stripe by stripe; so it is not one atomic whole against
  * another call's.
  */
 #ifndef MARQUEE_PSERVER_STORE_H

@@ -30,6 +30,7 @@ struct store {
 	uint32_t shard_index, shard_count;
 	uint32_t first, shard_total; /* the virtual shards [first, first + shard_total) */
 	uint32_t stripe_shift, stripe_count;
+	struct page_stock *stock; /* of all tables' rows; internally locked */
 
 	pthread_rwlock_t lock; /* guards what follows */
 	uint64_t seed;

@@ -12,7 +12,7 @@
  * then work. The cache misses of a group overlap, and a group's records stay in the L1 cache.
  */
 #define LOOKUP_GROUP	 32u
-#define PREFETCHED_BYTES ((size_t)512)
+#define PREFETCHED_LINES 8u
 
 /* The largest record: two state floats per element (Adam, FTRL). */
 _Static_assert(
@@ -81,26 +81,23 @@ static void initial_row(const struct table_schema *schema, uint64_t id, float *r
 		schema->seed, schema->stream, id, schema->spec.init_limit, row, schema->spec.dim);
 }
 
-/* The lines of a row or a record, all but those far behind its beginning. */
-static inline void prefetch_lines(const void *memory, size_t bytes)
+/* The lines of a record, all but those far behind its beginning. */
+static inline void prefetch_record(
+	const struct row_record *record, const struct slab_layout *layout)
 {
-	const char *first = memory;
-	if (bytes > PREFETCHED_BYTES)
-		bytes = PREFETCHED_BYTES;
-	for (size_t at = 0; at < bytes; at += CACHE_LINE)
-		__builtin_prefetch(first + at);
-	__builtin_prefetch(first + bytes - 1);
+	const char *first = (const char *)record;
+	const uint32_t lines = layout->lines < PREFETCHED_LINES ? layout->lines : PREFETCHED_LINES;
+	for (uint32_t i = 0; i < lines; i++)
+		__builtin_prefetch(first + i * CACHE_LINE);
 }
 
-/* The same for memory that will be written. */
-static inline void prefetch_lines_to_write(void *memory, size_t bytes)
+/* For short rows a call of memcpy() takes longer than the copying. */
+static inline void copy_floats(float *to, const float *from, size_t n)
 {
-	char *first = memory;
-	if (bytes > PREFETCHED_BYTES)
-		bytes = PREFETCHED_BYTES;
-	for (size_t at = 0; at < bytes; at += CACHE_LINE)
-		__builtin_prefetch(first + at, 1);
-	__builtin_prefetch(first + bytes - 1, 1);
+	for (; n >= 16; n -= 16, to += 16, from += 16)
+		memcpy(to, from, 16 * sizeof(float));
+	for (size_t i = 0; i < n; i++)
+		to[i] = from[i];
 }
 
 /* An id of a batch and where it lives. */
@@ -117,43 +114,56 @@ static inline size_t place_of(const struct table_batch *batch, size_t i)
 	return batch->where ? batch->where[i] : i;
 }
 
-/* Looks up the n <= LOOKUP_GROUP ids from `first` on. */
+static inline struct row_record *record_at(const struct table_partition *partition,
+	const struct slab_layout *layout, uint32_t position)
+{
+	return position == POSITION_NONE ? NULL : row_slab_at(&partition->slab, layout, position);
+}
+
+static void find(struct lookup *lookup, const struct slab_layout *layout)
+{
+	const struct table_partition *partition = lookup->partition;
+	lookup->record = record_at(partition, layout,
+		row_index_find(
+			&partition->index, &partition->slab, layout, lookup->id, lookup->hash));
+}
+
+/*
+ * Looks up the n <= LOOKUP_GROUP ids from `first` on: after it each lookup has a record that is
+ * likely its own, or none. confirm() sees to the rest.
+ */
 static void find_group(const struct table *table, const struct table_batch *batch, size_t first,
 	uint32_t n, struct lookup lookups[LOOKUP_GROUP])
 {
-	const struct slab_layout *layout = &table->schema.layout;
+	const struct slab_layout layout = table->schema.layout;
+	const uint32_t first_shard = table->first_shard;
+	struct table_partition *partitions = table->partitions;
+	const unsigned char *ids = (const unsigned char *)batch->ids + first * sizeof(uint64_t);
 	for (uint32_t i = 0; i < n; i++) {
-		struct lookup *lookup = &lookups[i];
-		memcpy(&lookup->id,
-			(const unsigned char *)batch->ids + (first + i) * sizeof(uint64_t),
-			sizeof(uint64_t));
-		const uint64_t hash = hash_u64(lookup->id);
-		lookup->partition =
-			&table->partitions[virtual_shard_of_hash(hash) - table->first_shard];
-		lookup->hash = row_index_hash(hash);
-		row_index_prefetch(&lookup->partition->index, lookup->hash);
+		uint64_t id;
+		memcpy(&id, ids + i * sizeof(id), sizeof(id));
+		const uint64_t hash = hash_u64(id);
+		struct table_partition *partition =
+			&partitions[virtual_shard_of_hash(hash) - first_shard];
+		row_index_prefetch(&partition->index, row_index_hash(hash));
+		lookups[i] = (struct lookup){
+			.id = id, .partition = partition, .hash = row_index_hash(hash)};
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		struct lookup *lookup = &lookups[i];
 		const struct table_partition *partition = lookup->partition;
 		uint32_t position = row_index_candidate(&partition->index, lookup->hash);
-		lookup->record = NULL;
-		if (position == POSITION_NONE)
-			continue;
-		lookup->record = row_slab_at(&partition->slab, layout, position);
-		prefetch_lines(lookup->record, layout->record_bytes);
+		lookup->record = record_at(partition, &layout, position);
+		if (lookup->record)
+			prefetch_record(lookup->record, &layout);
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		struct lookup *lookup = &lookups[i];
-		if (!lookup->record || lookup->record->id == lookup->id)
-			continue;
-		const struct table_partition *partition = lookup->partition;
-		uint32_t position = row_index_find(
-			&partition->index, &partition->slab, layout, lookup->id, lookup->hash);
-		lookup->record = position == POSITION_NONE
-					 ? NULL
-					 : row_slab_at(&partition->slab, layout, position);
-	}
+}
+
+/* Another id's record can only be met where the two share the part of the hash in the index. */
+static inline void confirm(struct lookup *lookup, const struct slab_layout *layout)
+{
+	if (__builtin_expect(lookup->record && lookup->record->id != lookup->id, 0))
+		find(lookup, layout);
 }
 
 static uint32_t group_size(const struct table_batch *batch, size_t first)
@@ -167,39 +177,24 @@ void table_pull(const struct table *table, const struct table_batch *batch, floa
 	struct lookup lookups[LOOKUP_GROUP];
 	for (size_t first = 0; first < batch->n; first += LOOKUP_GROUP) {
 		const uint32_t group = group_size(batch, first);
-		/* Scattered over the caller's array, they are not what the processor foresees. */
-		for (uint32_t i = 0; batch->where && i < group; i++)
-			prefetch_lines_to_write(
-				rows + batch->where[first + i] * dim, dim * sizeof(float));
 		find_group(table, batch, first, group, lookups);
 		for (uint32_t i = 0; i < group; i++) {
 			float *row = rows + place_of(batch, first + i) * dim;
+			confirm(&lookups[i], &table->schema.layout);
 			if (lookups[i].record)
-				memcpy(row, lookups[i].record->values, dim * sizeof(float));
+				copy_floats(row, lookups[i].record->values, dim);
 			else
 				initial_row(&table->schema, lookups[i].id, row);
 		}
 	}
 }
 
-/*
- * Sees to it that a looked up id has a record; *ret_created says whether its values are to be set.
- */
-static enum status ensure_record(const struct table_schema *schema, struct lookup *lookup,
-	bool *ret_created, struct error *err)
+/* Appends the record of an id that is absent; its values are to be set. */
+static enum status create(
+	const struct table_schema *schema, struct lookup *lookup, struct error *err)
 {
 	struct row_index *index = &lookup->partition->index;
 	struct row_slab *slab = &lookup->partition->slab;
-	*ret_created = false;
-	row_index_move(index, slab, &schema->layout);
-	if (lookup->record)
-		return STATUS_OK;
-	/* Looks again: the group may have the id twice. */
-	uint32_t position = row_index_find(index, slab, &schema->layout, lookup->id, lookup->hash);
-	if (position != POSITION_NONE) {
-		lookup->record = row_slab_at(slab, &schema->layout, position);
-		return STATUS_OK;
-	}
 	enum status status = row_index_reserve(index, slab->count, err);
 	if (status == STATUS_OK)
 		status = row_slab_reserve(slab, &schema->layout, err);
@@ -208,7 +203,36 @@ static enum status ensure_record(const struct table_schema *schema, struct looku
 	row_index_insert(index, lookup->hash, slab->count);
 	lookup->record = row_slab_append(slab, &schema->layout);
 	lookup->record->id = lookup->id;
+	return STATUS_OK;
+}
+
+/*
+ * Sees to it that the first of the lookups before `end` has a record; *ret_created says whether its
+ * values are to be set. The others are kept right.
+ */
+static enum status ensure_record(const struct table_schema *schema, struct lookup *lookup,
+	const struct lookup *end, bool *ret_created, struct error *err)
+{
+	struct table_partition *partition = lookup->partition;
+	const struct slab_layout *layout = &schema->layout;
+	*ret_created = false;
+	row_index_move(&partition->index, &partition->slab, layout);
+	confirm(lookup, layout);
+	if (lookup->record)
+		return STATUS_OK;
+	/* The group may have the id twice. */
+	find(lookup, layout);
+	if (lookup->record)
+		return STATUS_OK;
+	enum status status = create(schema, lookup, err);
+	if (status != STATUS_OK)
+		return status;
 	*ret_created = true;
+	/* A slab of one chunk moves its records when it grows. */
+	for (struct lookup *other = lookup + 1;
+		partition->slab.count <= slab_chunk_rows(layout) && other < end; other++)
+		if (other->partition == partition)
+			find(other, layout);
 	return STATUS_OK;
 }
 
@@ -220,13 +244,11 @@ enum status table_apply(struct table *table, const struct optimizer_step *step,
 	struct lookup lookups[LOOKUP_GROUP];
 	for (size_t first = 0; first < batch->n; first += LOOKUP_GROUP) {
 		const uint32_t group = group_size(batch, first);
-		for (uint32_t i = 0; batch->where && i < group; i++)
-			prefetch_lines(
-				gradients + batch->where[first + i] * dim, dim * sizeof(float));
 		find_group(table, batch, first, group, lookups);
 		for (uint32_t i = 0; i < group; i++) {
 			bool created;
-			enum status status = ensure_record(schema, &lookups[i], &created, err);
+			enum status status =
+				ensure_record(schema, &lookups[i], lookups + group, &created, err);
 			if (status != STATUS_OK)
 				return status;
 			float *row = lookups[i].record->values;
@@ -243,10 +265,10 @@ enum status table_apply(struct table *table, const struct optimizer_step *step,
 }
 
 static enum status put(const struct table_schema *schema, struct lookup *lookup,
-	const float *values, struct error *err)
+	const struct lookup *end, const float *values, struct error *err)
 {
 	bool created;
-	enum status status = ensure_record(schema, lookup, &created, err);
+	enum status status = ensure_record(schema, lookup, end, &created, err);
 	if (status == STATUS_OK)
 		memcpy(lookup->record->values, values, schema->record_floats * sizeof(float));
 	return status;
@@ -262,7 +284,7 @@ enum status table_restore(struct table *table, const struct table_batch *batch,
 		const uint32_t group = group_size(batch, first);
 		find_group(table, batch, first, group, lookups);
 		for (uint32_t i = 0; status == STATUS_OK && i < group; i++)
-			status = put(schema, &lookups[i],
+			status = put(schema, &lookups[i], lookups + group,
 				records + place_of(batch, first + i) * schema->record_floats, err);
 	}
 	return status;
@@ -273,7 +295,7 @@ enum status table_put(struct table_partition *partition, const struct table_sche
 {
 	struct lookup lookup = {
 		.id = id, .partition = partition, .hash = row_index_hash(hash_u64(id))};
-	return put(schema, &lookup, values, err);
+	return put(schema, &lookup, &lookup + 1, values, err);
 }
 
 uint32_t table_read(const struct table_partition *partition, const struct table_schema *schema,

@@ -1,60 +1,52 @@
 /*
- * A table's memory, and the time of insertions and batched lookups, through the store: locks,
- * grouping by virtual shard and the optimizer are all in it.
+ * A table's memory, its growth, and batched lookups, through the store: locks, sorting by them and
+ * the optimizer are all in it.
  *
- * Insertions go one id at a time, so that their longest is seen; the clock's own cost is in them.
- * Pulls and applications take random existing ids, far more than any cache holds when the table is
- * large. Release builds only.
+ * Insertions come as a call of one id and a call of 63, in turn, every one timed. Pulls and
+ * applications take existing ids: uniform ones, far more than any cache holds when the table is
+ * large, or skewed ones, row N u^2 of N. Each size is held against the smallest one in the same
+ * run, and that against copying rows from known places of a plain array.
  */
-#include "common/base/clock.h"
-#include "common/base/flags.h"
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "pserver/store.h"
+#include "tests/bench/bench.h"
 
 #include <inttypes.h>
 #include <malloc.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-/* Nanoseconds, exact up to HISTOGRAM_MAX, with what is longer in the last place. */
-#define HISTOGRAM_MAX 65536u
+#define BATCH_MAX    4096u
+#define BATCHES	     3u
+#define SKEWED_MIN   512u /* batches of skewed ids: as a server meets them */
+#define INSERT_MANY  63u
+#define COST_GROWTH  3.0
+#define MEMORY_RATIO 1.15
+#define LONGEST_MS   5.0
 
-struct histogram {
-	uint64_t counts[HISTOGRAM_MAX + 1];
-	uint64_t total;
-	uint64_t max;
+static const size_t batch_sizes[BATCHES] = {64, 512, BATCH_MAX};
+
+enum work { PULL, APPLY, WORKS };
+static const char *const work_names[WORKS] = {"pull", "apply"};
+static const char *const id_names[2] = {"uniform", "skewed"};
+
+struct table_bench {
+	struct bench bench;
+	struct bench_samples samples;
+	struct store *store;
+	uint32_t table;
+	uint32_t dim;
+	enum optimizer_kind optimizer;
+	uint64_t rows;
+	uint64_t ids[BATCH_MAX];
+	float *values; /* [BATCH_MAX x dim] */
+	float *plain;  /* [reference rows x record floats] */
+	uint64_t reference_rows;
+	double reference[WORKS][2][BATCHES]; /* medians at reference_rows; 0: not measured */
 };
-
-static void histogram_add(struct histogram *histogram, uint64_t ns)
-{
-	histogram->counts[ns < HISTOGRAM_MAX ? ns : HISTOGRAM_MAX]++;
-	histogram->total++;
-	if (ns > histogram->max)
-		histogram->max = ns;
-}
-
-static uint64_t histogram_quantile(const struct histogram *histogram, double quantile)
-{
-	uint64_t seen = 0;
-	for (uint64_t ns = 0; ns < HISTOGRAM_MAX; ns++) {
-		seen += histogram->counts[ns];
-		if ((double)seen >= quantile * (double)histogram->total)
-			return ns;
-	}
-	return histogram->max;
-}
-
-/* The thread's own time: an insertion that another process interrupted is not a long one. */
-static uint64_t thread_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static uint64_t resident_bytes(void)
 {
@@ -75,135 +67,249 @@ static uint64_t id_of_row(uint64_t row)
 	return hash_u64(row);
 }
 
-struct bench {
-	const struct clock *clock;
-	struct store *store;
-	uint32_t table;
-	uint32_t dim;
-	uint64_t rows;
-	uint64_t *ids; /* [batch] */
-	float *values; /* [batch x dim] */
-	size_t batch;
+static json_t *parameters_of(const struct table_bench *table)
+{
+	return json_pack("{s:I, s:i, s:s}", "rows", (json_int_t)table->rows, "dim", (int)table->dim,
+		"optimizer", optimizer_info(table->optimizer)->name);
+}
+
+static json_t *batch_parameters(const struct table_bench *table, size_t batch, bool skewed)
+{
+	return json_pack("{s:I, s:i, s:s, s:i, s:s}", "rows", (json_int_t)table->rows, "dim",
+		(int)table->dim, "optimizer", optimizer_info(table->optimizer)->name, "batch",
+		(int)batch, "ids", id_names[skewed]);
+}
+
+/* ---- growth ---- */
+
+struct growth {
+	uint64_t every; /* of the calls, so many give one sample */
+	uint64_t calls;
+	uint64_t longest_ns, longest_cpu_ns; /* of the calls of one id */
+	uint64_t longest_many_ns;	     /* of the others */
 };
 
-static enum status fill(struct bench *bench, struct histogram *histogram, uint64_t *ret_thread_max,
-	struct error *err)
+static enum status insert(struct table_bench *table, struct growth *growth, uint64_t first,
+	uint64_t n, struct error *err)
 {
-	enum status status = STATUS_OK;
-	uint64_t thread_max = 0;
-	for (uint64_t row = 0; status == STATUS_OK && row < bench->rows; row++) {
-		const uint64_t id = id_of_row(row);
-		const uint64_t thread_start = thread_ns();
-		const uint64_t start = clock_now_ns(bench->clock);
-		status = store_apply(bench->store, bench->table, &id, 1, bench->values, 1, err);
-		histogram_add(histogram, clock_now_ns(bench->clock) - start);
-		const uint64_t thread = thread_ns() - thread_start;
-		if (thread > thread_max)
-			thread_max = thread;
-	}
-	*ret_thread_max = thread_max;
+	for (uint64_t i = 0; i < n; i++)
+		table->ids[i] = id_of_row(first + i);
+	const uint64_t cpu_start = clock_now_ns(bench_cpu_clock());
+	const uint64_t start = clock_now_ns(table->bench.clock);
+	enum status status =
+		store_apply(table->store, table->table, table->ids, n, table->values, 1, err);
+	const uint64_t ns = clock_now_ns(table->bench.clock) - start;
+	const uint64_t cpu_ns = clock_now_ns(bench_cpu_clock()) - cpu_start;
+	uint64_t *longest_ns = n > 1 ? &growth->longest_many_ns : &growth->longest_ns;
+	if (ns > *longest_ns)
+		*longest_ns = ns;
+	if (n == 1 && cpu_ns > growth->longest_cpu_ns)
+		growth->longest_cpu_ns = cpu_ns;
+	if (n > 1 && growth->calls++ % growth->every == 0)
+		bench_samples_add(&table->samples, (double)ns / (double)n);
 	return status;
 }
 
-#define CALLS_MAX 20000u
-
-static int compare_u64(const void *left, const void *right)
+static enum status fill(struct table_bench *table, struct growth *growth, struct error *err)
 {
-	const uint64_t *a = left, *b = right;
-	return *a < *b ? -1 : *a > *b;
+	enum status status = STATUS_OK;
+	*growth = (struct growth){
+		.every = table->rows / (INSERT_MANY + 1) / (BENCH_SAMPLES_MAX / 2) + 1};
+	bench_samples_start(&table->samples, &table->bench);
+	table->samples.warming = false; /* the first insertion is part of the growth */
+	for (uint64_t row = 0; status == STATUS_OK && row < table->rows;) {
+		status = insert(table, growth, row++, 1, err);
+		const uint64_t left = table->rows - row;
+		const uint64_t n = left < INSERT_MANY ? left : INSERT_MANY;
+		if (status == STATUS_OK && n > 0)
+			status = insert(table, growth, row, n, err);
+		row += n;
+	}
+	return status;
 }
 
-/*
- * Nanoseconds a row of pulls or applications of `batch` random existing ids: the median over the
- * calls, which other processes disturb least.
- */
-static enum status measure_batches(
-	struct bench *bench, size_t batch, bool apply, double *ret_ns, struct error *err)
+static enum status report_growth(struct table_bench *table, const struct growth *growth,
+	uint64_t resident, struct error *err)
 {
-	static uint64_t times[CALLS_MAX];
+	const uint64_t record =
+		sizeof(uint64_t) + sizeof(float) * store_record_floats(table->store, table->table);
+	const struct bench_case insertion = {.name = "insert", .unit = "ns/row"};
+	const struct bench_case values[] = {
+		{.name = "insert-longest", .unit = "ms", .limit_name = "5 ms", .limit = LONGEST_MS},
+		{.name = "insert-longest-cpu",
+			.unit = "ms",
+			.limit_name = "5 ms",
+			.limit = LONGEST_MS},
+		{.name = "insert-63-longest", .unit = "ms"},
+		{.name = "resident",
+			.unit = "bytes/row",
+			.limit_name = "1.15 x the record",
+			.limit = MEMORY_RATIO * (double)record},
+	};
+	const double figures[] = {1e-6 * (double)growth->longest_ns,
+		1e-6 * (double)growth->longest_cpu_ns, 1e-6 * (double)growth->longest_many_ns,
+		(double)resident / (double)table->rows};
+	enum status status =
+		bench_report(&table->bench, &insertion, &table->samples, parameters_of(table), err);
+	for (size_t i = 0; status == STATUS_OK && i < 4; i++)
+		status = bench_report_value(
+			&table->bench, &values[i], figures[i], parameters_of(table), err);
+	return status;
+}
+
+/* ---- batches ---- */
+
+static uint64_t choose_row(
+	const struct table_bench *table, struct random_sequence *random, bool skewed)
+{
+	const double u = random_double(random);
+	return (uint64_t)((double)table->rows * (skewed ? u * u : u));
+}
+
+static enum status run_batch(
+	struct table_bench *table, enum work work, size_t batch, struct error *err)
+{
+	if (work == APPLY)
+		return store_apply(
+			table->store, table->table, table->ids, batch, table->values, 2, err);
+	enum status status =
+		store_pull(table->store, table->table, table->ids, batch, table->values, err);
+	bench_keep(table->values);
+	return status;
+}
+
+/* Copies the rows from where they are known to lie, or adds to them there. */
+static void run_plain(struct table_bench *table, enum work work, size_t batch, const uint64_t *rows)
+{
+	const size_t dim = table->dim;
+	for (size_t i = 0; i < batch; i++) {
+		float *row = table->plain + rows[i] * dim;
+		float *value = table->values + i * dim;
+		for (size_t j = 0; work == APPLY && j < dim; j++)
+			row[j] -= 0.5f * value[j];
+		if (work == PULL)
+			memcpy(value, row, dim * sizeof(float));
+	}
+	bench_keep(table->values);
+	bench_keep(table->plain);
+}
+
+/* Samples in ns a row; `plain` measures the limit. */
+static enum status sample_batches(struct table_bench *table, enum work work, size_t batch,
+	bool skewed, bool plain, struct error *err)
+{
+	static uint64_t rows[BATCH_MAX];
+	enum status status = STATUS_OK;
 	struct random_sequence random;
-	random_sequence_init(&random, 1, batch + apply);
-	size_t calls = 0;
-	for (uint64_t spent = 0; calls < CALLS_MAX && spent < UINT64_C(500000000); calls++) {
-		for (size_t i = 0; i < batch; i++)
-			bench->ids[i] = id_of_row(random_next(&random) % bench->rows);
-		const uint64_t start = clock_now_ns(bench->clock);
-		enum status status = apply ? store_apply(bench->store, bench->table, bench->ids,
-						     batch, bench->values, 2, err)
-					   : store_pull(bench->store, bench->table, bench->ids,
-						     batch, bench->values, err);
-		if (status != STATUS_OK)
-			return status;
-		times[calls] = clock_now_ns(bench->clock) - start;
-		spent += times[calls];
+	random_sequence_init(&random, 1, batch + work);
+	bench_samples_start(&table->samples, &table->bench);
+	while (status == STATUS_OK && bench_samples_wanted(&table->samples)) {
+		for (size_t i = 0; i < batch; i++) {
+			rows[i] = choose_row(table, &random, skewed);
+			table->ids[i] = id_of_row(rows[i]);
+		}
+		const uint64_t start = clock_now_ns(table->bench.clock);
+		if (plain)
+			run_plain(table, work, batch, rows);
+		else
+			status = run_batch(table, work, batch, err);
+		bench_samples_add(&table->samples,
+			(double)(clock_now_ns(table->bench.clock) - start) / (double)batch);
 	}
-	qsort(times, calls, sizeof(times[0]), compare_u64);
-	const uint64_t median = times[calls / 2];
-	*ret_ns = (double)median / (double)batch;
-	return STATUS_OK;
+	return status;
 }
 
-static enum status run_case(struct bench *bench, enum optimizer_kind kind, struct error *err)
+static enum status measure(
+	struct table_bench *table, enum work work, unsigned int b, bool skewed, struct error *err)
 {
-	static struct histogram histogram;
-	memset(&histogram, 0, sizeof(histogram));
-	struct table_spec spec = {.name = "bench",
-		.dim = bench->dim,
-		.init_limit = 0.1f,
-		.optimizer = optimizer_defaults(kind)};
-	const size_t batches[] = {64, 512, 4096, 65536};
-	double pull[4], apply[4];
-	uint64_t thread_max = 0;
-	/* What the case before leaves in the heap is not this one's. */
-	store_reset(bench->store, 1);
-	malloc_trim(0);
-	const uint64_t before = resident_bytes();
-	enum status status = store_create_table(bench->store, &spec, &bench->table, err);
-	if (status == STATUS_OK)
-		status = fill(bench, &histogram, &thread_max, err);
-	const uint64_t resident = resident_bytes() - before;
-	for (size_t b = 0; status == STATUS_OK && b < 4; b++) {
-		status = measure_batches(bench, batches[b], false, &pull[b], err);
-		if (status == STATUS_OK)
-			status = measure_batches(bench, batches[b], true, &apply[b], err);
+	const size_t batch = batch_sizes[b];
+	double *reference = &table->reference[work][skewed][b];
+	struct bench_case one = {.name = work_names[work],
+		.unit = "ns/row",
+		.limit_name = "3 x the cost at the smallest size",
+		.limit = COST_GROWTH * *reference};
+	const bool first = table->rows == table->reference_rows;
+	enum status status = STATUS_OK;
+	if (first) {
+		status = sample_batches(table, work, batch, skewed, true, err);
+		one.limit_name = "the same rows of a plain array";
+		one.limit = bench_samples_median(&table->samples);
 	}
+	if (status == STATUS_OK)
+		status = sample_batches(table, work, batch, skewed, false, err);
+	if (status == STATUS_OK && first)
+		*reference = bench_samples_median(&table->samples);
 	if (status != STATUS_OK)
 		return status;
-	const uint64_t record = 8 + sizeof(float) * store_record_floats(bench->store, 0);
-	printf("{\"rows\": %" PRIu64 ", \"dim\": %u, \"optimizer\": \"%s\", "
-	       "\"record_bytes\": %" PRIu64 ", \"bytes_per_row\": %.1f, "
-	       "\"resident_per_row\": %.1f, \"insert_p50_ns\": %" PRIu64
-	       ", \"insert_p999_ns\": %" PRIu64 ", \"insert_max_ns\": %" PRIu64
-	       ", \"insert_max_thread_ns\": %" PRIu64,
-		bench->rows, bench->dim, optimizer_info(kind)->name, record,
-		(double)store_bytes(bench->store) / (double)bench->rows,
-		(double)resident / (double)bench->rows, histogram_quantile(&histogram, 0.5),
-		histogram_quantile(&histogram, 0.999), histogram.max, thread_max);
-	for (size_t b = 0; b < 4; b++)
-		printf(", \"pull_%zu_ns_per_row\": %.1f, \"apply_%zu_ns_per_row\": %.1f",
-			batches[b], pull[b], batches[b], apply[b]);
-	printf("}\n");
-	fflush(stdout);
-	return STATUS_OK;
+	return bench_report(
+		&table->bench, &one, &table->samples, batch_parameters(table, batch, skewed), err);
+}
+
+static enum status run_size(struct table_bench *table, uint64_t rows, struct error *err)
+{
+	struct table_spec spec = {.name = "bench",
+		.dim = table->dim,
+		.init_limit = 0.1f,
+		.optimizer = optimizer_defaults(table->optimizer)};
+	struct growth growth;
+	table->rows = rows;
+	/* What the size before leaves in the heap is not this one's. */
+	store_reset(table->store, 1);
+	malloc_trim(0);
+	const uint64_t before = resident_bytes();
+	enum status status = store_create_table(table->store, &spec, &table->table, err);
+	if (status == STATUS_OK)
+		status = fill(table, &growth, err);
+	if (status == STATUS_OK)
+		status = report_growth(table, &growth, resident_bytes() - before, err);
+	for (unsigned int work = 0; work < WORKS; work++)
+		for (unsigned int b = 0; b < BATCHES; b++)
+			for (int skewed = 0; status == STATUS_OK && skewed < 2; skewed++)
+				if (bench_wants(&table->bench, work_names[work]) &&
+					(batch_sizes[b] >= SKEWED_MIN || !skewed))
+					status = measure(
+						table, (enum work)work, b, skewed != 0, err);
+	return status;
+}
+
+static enum status run(struct table_bench *table, uint64_t rows, bool embedded, struct error *err)
+{
+	const struct store_options options = {.seed = 1, .one_thread_per_table = embedded};
+	const uint64_t smallest = bench_size(&table->bench, 100000, 100000, 1000);
+	if (rows == 0)
+		rows = bench_size(&table->bench, 1000000, 1000000, 2000);
+	table->reference_rows = smallest < rows ? smallest : rows;
+	enum status status = bench_samples_init(&table->samples, err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&table->values, (size_t)BATCH_MAX * table->dim,
+			sizeof(*table->values), "rows", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&table->plain, table->reference_rows * table->dim,
+			sizeof(*table->plain), "plain array", err);
+	if (status == STATUS_OK)
+		status = store_new(&table->store, &options, err);
+	if (status == STATUS_OK)
+		status = run_size(table, table->reference_rows, err);
+	if (status == STATUS_OK && rows > table->reference_rows)
+		status = run_size(table, rows, err);
+	store_free(table->store);
+	free(table->plain);
+	free(table->values);
+	bench_samples_fini(&table->samples);
+	return status;
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t first = 10000, last = 1000000, dim = 32;
+	uint64_t rows = 0, dim = 32;
+	bool embedded = false;
 	const char *optimizer = "sgd";
 	const struct flag flags[] = {
-		{.name = "from",
+		{.name = "rows",
 			.kind = FLAG_U64,
-			.target = &first,
+			.target = &rows,
 			.value_name = "N",
-			.help = "rows of the first case (10000)",
-			.min = 1,
-			.max = 1e9},
-		{.name = "to",
-			.kind = FLAG_U64,
-			.target = &last,
-			.value_name = "N",
-			.help = "rows of the last case, each 10 times the one before (1000000)",
+			.help = "rows of the large table (1000000); the small one has 100000",
 			.min = 1,
 			.max = 1e9},
 		{.name = "dim",
@@ -219,33 +325,26 @@ int main(int argc, char **argv)
 			.value_name = "NAME",
 			.help = "optimizer (sgd)",
 			.choices = OPTIMIZER_CHOICES},
+		{.name = "embedded",
+			.kind = FLAG_BOOL,
+			.target = &embedded,
+			.help = "one thread a table, as where the tables are in the trainer"},
 	};
 	const struct flag_group group = {
 		.title = "Options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
 	const struct command_line line = {.program = "bench_table",
-		.summary = "Measures memory, insertions and lookups of a table.",
+		.summary = "Measures memory, growth and lookups of a table of 100000 rows and of a "
+			   "larger "
+			   "one. With --rows 100000000 it takes 15 GB and some minutes.",
 		.groups = &group,
 		.group_count = 1};
+	static struct table_bench table;
 	struct error err = {0};
-	struct bench bench = {.clock = clock_real(), .batch = 65536};
-	enum optimizer_kind kind = OPTIMIZER_SGD;
-	enum status status = flags_parse(&line, argc, argv, NULL, &err);
+	enum status status = bench_parse(&table.bench, &line, argc, argv, &err);
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
-	(void)optimizer_find(optimizer, &kind);
-	bench.dim = (uint32_t)dim;
-	status = memory_zalloc(&bench.ids, bench.batch, sizeof(*bench.ids), "ids", &err);
-	if (status == STATUS_OK)
-		status = memory_zalloc(&bench.values, bench.batch * bench.dim,
-			sizeof(*bench.values), "rows", &err);
-	if (status == STATUS_OK)
-		status = store_new(&bench.store, &(struct store_options){.seed = 1}, &err);
-	for (uint64_t rows = first; status == STATUS_OK && rows <= last; rows *= 10) {
-		bench.rows = rows;
-		status = run_case(&bench, kind, &err);
-	}
-	store_free(bench.store);
-	free(bench.values);
-	free(bench.ids);
-	return flags_exit(line.program, status, &err);
+	(void)optimizer_find(optimizer, &table.optimizer);
+	table.dim = (uint32_t)dim;
+	status = run(&table, rows, embedded, &err);
+	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);
 }

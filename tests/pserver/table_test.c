@@ -251,13 +251,13 @@ END_TEST
 
 START_TEST(every_position_has_a_place_of_its_own)
 {
-	/* 10 rows a chunk; 3 floats; a chunk's rows a power of two. */
-	const uint32_t values[] = {3 * TABLE_DIM_MAX, 3, 16382};
+	/* 2 records a chunk; 3 floats; a chunk that is no multiple of a cache line. */
+	const uint32_t values[] = {3 * TABLE_DIM_MAX, 3, 32767};
 	for (size_t v = 0; v < 3; v++) {
 		struct error err;
 		struct slab_layout layout = slab_layout_of(values[v]);
 		struct row_slab slab = {0};
-		uint32_t rows = layout.chunk_rows * 2 + layout.chunk_rows / 2;
+		uint32_t rows = slab_chunk_rows(&layout) * 2 + slab_chunk_rows(&layout) / 2;
 		for (uint32_t i = 0; i < rows; i++) {
 			check(row_slab_reserve(&slab, &layout, &err) == STATUS_OK);
 			struct row_record *record = row_slab_append(&slab, &layout);
