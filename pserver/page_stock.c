@@ -50,6 +50,10 @@ struct page_stock {
 	struct stretch page;  /* the prepared page that pieces are cut from */
 	struct stretch small; /* pages as the system gives them */
 
+	struct stock_order *orders; /* a queue */
+	struct stock_order *busy;   /* a page of it is being prepared */
+	pthread_cond_t idle;	    /* busy is NULL again */
+
 	struct stretch fresh; /* the thread's: mapped, to be prepared */
 };
 
@@ -80,22 +84,28 @@ static enum status map(
 
 /* ---- the thread ---- */
 
+/* The first page within the mapping that does not begin with its first byte. */
+static unsigned char *first_page(unsigned char *mapping)
+{
+	/*
+	 * The first fault of a mapping keeps all others waiting that map memory or give it back, so
+	 * it should not be one that takes milliseconds.
+	 */
+	*(volatile unsigned char *)mapping = 0;
+	return mapping + (STOCK_PAGE_BYTES - (uintptr_t)mapping % STOCK_PAGE_BYTES);
+}
+
 static bool map_fresh(struct page_stock *stock)
 {
 	size_t bytes = stock->taken;
 	bytes = bytes < REGION_BYTES_MIN ? REGION_BYTES_MIN : bytes;
 	bytes = bytes > REGION_BYTES_MAX ? REGION_BYTES_MAX
 					 : bytes / STOCK_PAGE_BYTES * STOCK_PAGE_BYTES;
-	/* A page more, to begin on the boundary of one and not with the first byte. */
+	/* A page more, for first_page(). */
 	struct stretch fresh;
 	if (map(stock, bytes + STOCK_PAGE_BYTES, &fresh, NULL) != STATUS_OK)
 		return false;
-	/*
-	 * The first fault of a mapping keeps all others waiting that map memory or give it back, so
-	 * it should not be one that takes milliseconds.
-	 */
-	*(volatile unsigned char *)fresh.memory = 0;
-	fresh.memory += STOCK_PAGE_BYTES - (uintptr_t)fresh.memory % STOCK_PAGE_BYTES;
+	fresh.memory = first_page(fresh.memory);
 	fresh.left = bytes;
 	/* Refused where there are no huge pages: small ones are prepared then. */
 	(void)madvise(fresh.memory, fresh.left, MADV_HUGEPAGE);
@@ -122,23 +132,80 @@ static size_t ready_wanted(const struct page_stock *stock)
 	return wanted > READY_MAX ? READY_MAX : wanted;
 }
 
+static void prepare_ready(struct page_stock *stock)
+{
+	pthread_mutex_unlock(&stock->lock);
+	unsigned char *page = stretch_cut(&stock->fresh, STOCK_PAGE_BYTES);
+	touch(page);
+	pthread_mutex_lock(&stock->lock);
+	stock->ready[(stock->ready_first + stock->ready_count++) % READY_MAX] = page;
+}
+
+/* An order's memory is a mapping of its own, so that its user can give it back. */
+static void map_order(struct stock_order *order)
+{
+	const size_t bytes = order->bytes + STOCK_PAGE_BYTES;
+	unsigned char *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mapping == MAP_FAILED)
+		return;
+	unsigned char *memory = first_page(mapping);
+	unsigned char *end = memory + order->bytes;
+	(void)madvise(memory, order->bytes, MADV_HUGEPAGE);
+	munmap(mapping, (size_t)(memory - mapping));
+	if (mapping + bytes > end)
+		munmap(end, (size_t)(mapping + bytes - end));
+	order->memory = memory;
+}
+
+static void drop_order(struct page_stock *stock)
+{
+	struct stock_order order = *stock->orders;
+	*stock->orders = (struct stock_order){0};
+	stock->orders = order.next;
+	pthread_mutex_unlock(&stock->lock);
+	if (order.memory)
+		munmap(order.memory, order.bytes);
+	pthread_mutex_lock(&stock->lock);
+}
+
+/* The next page of the first order. What cannot be mapped is left to its user. */
+static void prepare_order(struct page_stock *stock)
+{
+	struct stock_order *order = stock->orders;
+	if (order->abandoned) {
+		drop_order(stock);
+		return;
+	}
+	stock->busy = order;
+	pthread_mutex_unlock(&stock->lock);
+	if (!order->memory)
+		map_order(order);
+	if (order->memory)
+		touch(order->memory + order->prepared);
+	pthread_mutex_lock(&stock->lock);
+	order->prepared = order->memory ? order->prepared + STOCK_PAGE_BYTES : order->bytes;
+	if (order->prepared == order->bytes)
+		stock->orders = order->next;
+	stock->busy = NULL;
+	pthread_cond_broadcast(&stock->idle);
+}
+
 static void *prepare_pages(void *argument)
 {
 	struct page_stock *stock = argument;
 	pthread_mutex_lock(&stock->lock);
 	while (!stock->stopping) {
-		if (stock->ready_count >= ready_wanted(stock)) {
+		if (stock->ready_count < ready_wanted(stock)) {
+			/* Out of memory: what comes now is for its user to wait for and report. */
+			if (stock->fresh.left == 0 && !map_fresh(stock))
+				break;
+			prepare_ready(stock);
+		} else if (stock->orders) {
+			prepare_order(stock);
+		} else {
 			pthread_cond_wait(&stock->wanted, &stock->lock);
-			continue;
 		}
-		/* Out of memory: what comes from now on is for its user to wait for and report. */
-		if (stock->fresh.left == 0 && !map_fresh(stock))
-			break;
-		pthread_mutex_unlock(&stock->lock);
-		void *page = stretch_cut(&stock->fresh, STOCK_PAGE_BYTES);
-		touch(page);
-		pthread_mutex_lock(&stock->lock);
-		stock->ready[(stock->ready_first + stock->ready_count++) % READY_MAX] = page;
 	}
 	pthread_mutex_unlock(&stock->lock);
 	return NULL;
@@ -152,6 +219,14 @@ static void start(struct page_stock *stock)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	stock->started = pthread_create(&stock->thread, NULL, prepare_pages, stock) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void wake(struct page_stock *stock)
+{
+	if (!stock->started)
+		start(stock);
+	else if (stock->orders || stock->ready_count < ready_wanted(stock))
+		pthread_cond_signal(&stock->wanted);
 }
 
 static void stop(struct page_stock *stock)
@@ -175,6 +250,7 @@ enum status page_stock_new(struct page_stock **ret, struct error *err)
 		return status;
 	pthread_mutex_init(&stock->lock, NULL);
 	pthread_cond_init(&stock->wanted, NULL);
+	pthread_cond_init(&stock->idle, NULL);
 	*ret = stock;
 	return STATUS_OK;
 }
@@ -217,12 +293,53 @@ enum status page_stock_take(struct page_stock *stock, void *ret, size_t bytes, s
 		stock->taken += bytes;
 		memcpy(ret, &piece, sizeof(piece));
 	}
-	if (!stock->started)
-		start(stock);
-	else if (stock->ready_count < ready_wanted(stock))
-		pthread_cond_signal(&stock->wanted);
+	wake(stock);
 	pthread_mutex_unlock(&stock->lock);
 	return status;
+}
+
+void page_stock_order(struct page_stock *stock, struct stock_order *order, size_t bytes)
+{
+	pthread_mutex_lock(&stock->lock);
+	if (order->bytes == 0) {
+		struct stock_order **last = &stock->orders;
+		*order = (struct stock_order){.bytes = bytes};
+		while (*last)
+			last = &(*last)->next;
+		*last = order;
+	}
+	wake(stock);
+	pthread_mutex_unlock(&stock->lock);
+}
+
+void *page_stock_collect(struct page_stock *stock, struct stock_order *order, size_t bytes)
+{
+	void *memory = NULL;
+	pthread_mutex_lock(&stock->lock);
+	if (order->bytes == bytes && order->prepared == bytes) {
+		memory = order->memory;
+		*order = (struct stock_order){0};
+	} else if (order->bytes > 0) {
+		order->abandoned = true;
+	}
+	pthread_mutex_unlock(&stock->lock);
+	return memory;
+}
+
+void page_stock_cancel(struct page_stock *stock, struct stock_order *order)
+{
+	pthread_mutex_lock(&stock->lock);
+	while (stock->busy == order)
+		pthread_cond_wait(&stock->idle, &stock->lock);
+	struct stock_order **link = &stock->orders;
+	while (*link && *link != order)
+		link = &(*link)->next;
+	if (*link)
+		*link = order->next;
+	pthread_mutex_unlock(&stock->lock);
+	if (order->memory)
+		munmap(order->memory, order->bytes);
+	*order = (struct stock_order){0};
 }
 
 void page_stock_reset(struct page_stock *stock)
@@ -245,6 +362,7 @@ void page_stock_free(struct page_stock *stock)
 		return;
 	page_stock_reset(stock);
 	pthread_cond_destroy(&stock->wanted);
+	pthread_cond_destroy(&stock->idle);
 	pthread_mutex_destroy(&stock->lock);
 	free(stock);
 }

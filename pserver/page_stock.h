@@ -19,6 +19,7 @@
 
 #include "common/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define STOCK_PAGE_BYTES ((size_t)2 << 20)
@@ -37,7 +38,29 @@ void page_stock_free(struct page_stock *stock);
 MUST_CHECK enum status page_stock_take(
 	struct page_stock *stock, void *ret, size_t bytes, struct error *err);
 
-/* Takes all pieces back; the stock is as new. No other call may be under way. */
+/*
+ * Memory asked for long before it is needed, whole pages, which the thread prepares meanwhile. It
+ * stays where it is from page_stock_order() to page_stock_cancel(). All fields are the stock's.
+ */
+struct stock_order {
+	struct stock_order *next; /* in the stock's queue */
+	unsigned char *memory;
+	size_t bytes; /* 0: nothing is asked for */
+	size_t prepared;
+	bool abandoned; /* still in the queue, but its user does without */
+};
+
+/* Asks, unless the last order is still there. bytes: a multiple of STOCK_PAGE_BYTES. */
+void page_stock_order(struct page_stock *stock, struct stock_order *order, size_t bytes);
+/*
+ * Owned zeroed memory of so many bytes, for munmap(). NULL: so much has not been asked for, or it
+ * is not ready, and then the order is withdrawn. Does not wait.
+ */
+void *page_stock_collect(struct page_stock *stock, struct stock_order *order, size_t bytes);
+/* Withdraws an order, or none, and gives back what was prepared; may wait for a page. */
+void page_stock_cancel(struct page_stock *stock, struct stock_order *order);
+
+/* Takes all pieces back; the stock is as new. No order may be left, no other call under way. */
 void page_stock_reset(struct page_stock *stock);
 
 #endif

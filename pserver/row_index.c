@@ -56,13 +56,36 @@ void row_index_fini(struct row_index *index)
 {
 	generation_fini(&index->current);
 	generation_fini(&index->previous);
-	*index = (struct row_index){0};
+	if (index->order)
+		page_stock_cancel(index->stock, index->order);
+	*index = (struct row_index){.stock = index->stock, .order = index->order};
+}
+
+/* Lookups meet the pages at random, insertions too: huge ones that somebody has touched. */
+static enum status alloc_entries(
+	struct row_index *index, uint64_t entries, uint32_t **ret, struct error *err)
+{
+	const size_t bytes = (size_t)entries * sizeof(**ret);
+	*ret = index->order ? page_stock_collect(index->stock, index->order, bytes) : NULL;
+	return *ret ? STATUS_OK : pages_alloc(ret, bytes, "index", err);
+}
+
+/* The generation after the current one is needed soon. */
+static void order_next(struct row_index *index)
+{
+	const size_t bytes = 2 * generation_bytes(&index->current);
+	if (index->order && bytes >= STOCK_PAGE_BYTES)
+		page_stock_order(index->stock, index->order, bytes);
 }
 
 enum status row_index_reserve(struct row_index *index, uint32_t count, struct error *err)
 {
-	if (count < generation_limit(&index->current))
+	const uint32_t limit = generation_limit(&index->current);
+	if (count < limit) {
+		if (count == limit - limit / 16)
+			order_next(index);
 		return STATUS_OK;
+	}
 	assert(!index->previous.entries);
 	uint64_t entries =
 		index->current.entries ? ((uint64_t)index->current.mask + 1) * 2 : FIRST_ENTRIES;
@@ -70,8 +93,7 @@ enum status row_index_reserve(struct row_index *index, uint32_t count, struct er
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
 			"index: a virtual shard of a table holds at most %u rows", count);
 	struct index_generation larger = {.mask = (uint32_t)entries - 1};
-	enum status status = pages_alloc(
-		&larger.entries, (size_t)entries * sizeof(*larger.entries), "index", err);
+	enum status status = alloc_entries(index, entries, &larger.entries, err);
 	if (status != STATUS_OK)
 		return status;
 	index->previous = index->current;

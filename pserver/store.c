@@ -16,6 +16,7 @@ static void store_table_free(struct store_table *table, const struct store *stor
 	}
 	for (uint32_t s = 0; s < store->stripe_count; s++)
 		pthread_rwlock_destroy(&table->stripes[s].lock);
+	free(table->orders);
 	free(table->cuts);
 	free(table->table.partitions);
 	free(table);
@@ -35,13 +36,20 @@ static enum status store_table_new(struct store_table **ret, const struct table_
 	if (status == STATUS_OK)
 		status = memory_zalloc(&table->cuts, store->shard_total, sizeof(*table->cuts),
 			"table's cuts", err);
+	if (status == STATUS_OK)
+		status = memory_zalloc(&table->orders, store->shard_total, sizeof(*table->orders),
+			"table's orders", err);
 	if (status != STATUS_OK) {
+		free(table->cuts);
 		free(table->table.partitions);
 		free(table);
 		return status;
 	}
-	for (uint32_t s = 0; s < store->shard_total; s++)
-		table->table.partitions[s].slab.stock = store->stock;
+	for (uint32_t s = 0; s < store->shard_total; s++) {
+		struct table_partition *partition = &table->table.partitions[s];
+		partition->slab.stock = partition->index.stock = store->stock;
+		partition->index.order = &table->orders[s];
+	}
 	/* On Linux a lock's initialisation takes no resources and cannot fail. */
 	for (uint32_t s = 0; s < store->stripe_count; s++)
 		pthread_rwlock_init(&table->stripes[s].lock, NULL);

@@ -23,6 +23,7 @@ struct store_table {
 	/* By virtual shard - first, each guarded by the lock of its stripe. */
 	struct table table;
 	struct table_cut *cuts;
+	struct stock_order *orders; /* of the partitions' indexes */
 };
 
 struct store {

@@ -4,8 +4,11 @@
 #include "tests/support/suite.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 enum { THREADS = 4, PIECES = 100, STRIDE = 32 };
 
@@ -82,9 +85,49 @@ START_TEST(a_stock_that_was_never_used_is_freed)
 }
 END_TEST
 
+/* However far an order has come when it is asked for, withdrawn or forgotten. */
+START_TEST(orders_are_fulfilled_or_withdrawn)
+{
+	enum { ROUNDS = 40 };
+	struct error err;
+	struct page_stock *stock;
+	assert_ok(page_stock_new(&stock, &err), &err);
+	struct stock_order orders[ROUNDS] = {0};
+	const size_t bytes = 2 * STOCK_PAGE_BYTES;
+	unsigned char *fulfilled[ROUNDS] = {0};
+	uint32_t count = 0;
+	for (uint32_t round = 0; round < ROUNDS || count == 0; round++) {
+		struct stock_order *order = &orders[round % ROUNDS];
+		page_stock_order(stock, order, bytes);
+		for (uint32_t i = 0; i < round * 100; i++)
+			sched_yield();
+		if (round % 4 == 3) {
+			page_stock_cancel(stock, order);
+			continue;
+		}
+		unsigned char *memory = page_stock_collect(stock, order, bytes);
+		if (!memory || count == ROUNDS)
+			continue;
+		ck_assert_uint_eq((uintptr_t)memory % STOCK_PAGE_BYTES, 0);
+		for (size_t at = 0; at < bytes; at += 4096)
+			ck_assert_msg(memory[at] == 0, "byte %zu is not zero", at);
+		memset(memory, (int)count + 1, bytes);
+		fulfilled[count++] = memory;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		ck_assert_uint_eq(fulfilled[i][0], i + 1);
+		ck_assert_uint_eq(fulfilled[i][bytes - 1], i + 1);
+		munmap(fulfilled[i], bytes);
+	}
+	for (uint32_t i = 0; i < ROUNDS; i++)
+		page_stock_cancel(stock, &orders[i]);
+	page_stock_free(stock);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const cases[] = {pieces_are_zero_and_apart_whoever_takes_them,
-		a_stock_that_was_never_used_is_freed, NULL};
+		orders_are_fulfilled_or_withdrawn, a_stock_that_was_never_used_is_freed, NULL};
 	return run_cases("page stock", cases);
 }
