@@ -175,9 +175,12 @@ enum status catalog_file_write(const char *path, const struct catalog *catalog,
 	enum status status = safetensors_writer_open(&writer, path, plan, count, metadata, 3, err);
 	if (status != STATUS_OK)
 		return status;
-	for (size_t i = 0; status == STATUS_OK && i < count; i++)
-		status = safetensors_writer_put(writer, i, 0, arrays[i],
-			plan[i].shape[0] * tensor_type_size(plan[i].type), err);
+	/* In the order of the file, so that it is hashed on its way. */
+	for (size_t size = 8; size > 0; size /= 2)
+		for (size_t i = 0; status == STATUS_OK && i < count; i++)
+			if (tensor_type_size(plan[i].type) == size)
+				status = safetensors_writer_put(
+					writer, i, 0, arrays[i], plan[i].shape[0] * size, err);
 	if (status != STATUS_OK) {
 		safetensors_writer_abandon(writer);
 		return status;
