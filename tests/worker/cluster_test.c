@@ -222,7 +222,8 @@ START_TEST(ssp_and_async_end_near_sync)
 	scratch_open(larger);
 	cluster_data(larger, 500, 300, 40000);
 	struct cluster cluster = {.workers = 1, .options = cluster_options(larger)};
-	cluster.options.epochs = 2;
+	/* After two epochs the curve is so steep that a little more or less staleness shows. */
+	cluster.options.epochs = 5;
 	struct train_result sync = train(&cluster);
 	cluster.workers = 4;
 	cluster.servers = 2;
