@@ -12,6 +12,10 @@ endif()
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
+# C++ only behind C headers, for libraries that have no other interface.
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
@@ -28,15 +32,21 @@ find_library(NNG_LIBRARY nng REQUIRED)
 add_library(marquee_nng INTERFACE)
 target_include_directories(marquee_nng SYSTEM INTERFACE ${NNG_INCLUDE_DIR})
 target_link_libraries(marquee_nng INTERFACE ${NNG_LIBRARY} Threads::Threads)
+# Debian has it as a static library; it was built with gcc's OpenMP.
+find_path(FAISS_INCLUDE_DIR faiss/IndexFlat.h REQUIRED)
+find_library(FAISS_LIBRARY faiss REQUIRED)
+add_library(marquee_faiss INTERFACE)
+target_include_directories(marquee_faiss SYSTEM INTERFACE ${FAISS_INCLUDE_DIR})
+target_link_libraries(marquee_faiss INTERFACE ${FAISS_LIBRARY} PkgConfig::OPENBLAS gomp Threads::Threads)
 
 add_library(marquee_flags INTERFACE)
 # -Wno-maybe-uninitialized: with -O3 GCC takes the way on which a call fails with STATUS_OK for possible; clang's
 # check of the same stays on.
 # -ffp-contract=off: a*b+c must round the same in a vector body, its scalar tail and on every compiler.
 target_compile_options(marquee_flags INTERFACE
-  -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+  -Wall -Wextra -Wconversion -Wshadow $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes> -Wvla
   -ffp-contract=off -fno-math-errno -fno-common
-  $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+  $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wno-maybe-uninitialized>
   $<$<BOOL:${MARQUEE_WERROR}>:-Werror>)
 target_compile_definitions(marquee_flags INTERFACE _GNU_SOURCE)
 if(MARQUEE_SANITIZE)

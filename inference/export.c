@@ -4,19 +4,15 @@
 #include "common/checkpoint/publish.h"
 #include "common/checkpoint/sealed_json.h"
 #include "common/model/model_record.h"
+#include "inference/export_movies.h"
 #include "inference/export_tables.h"
 #include "inference/model_directory.h"
-#include "inference/npy.h"
-#include "inference/scorer.h"
 
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MOVIE_VECTORS_NAME "movie_vectors.npy"
-#define MOVIE_IDS_NAME	   "movie_ids.npy"
 
 /* An export on its way; everything in it is owned. */
 struct export
@@ -272,30 +268,20 @@ static enum status describe(struct export *export, struct error *err)
 		from->data.holdout, from->data.seed, err);
 }
 
-/* The movies' vectors, from the directory as it will be read. */
-static enum status write_npy(const struct export *export, struct error *err)
+/* What is computed from the directory as it will be read. */
+static enum status write_formats(
+	const struct export *export, const struct export_options *options, struct error *err)
 {
-	char path[PATH_SIZE];
 	struct model_directory directory;
-	struct scorer *scorer = NULL;
-	const float *vectors;
+	if (!options->npy && !options->faiss)
+		return STATUS_OK;
 	enum status status = model_directory_open(&directory, export->partial, err);
 	if (status != STATUS_OK)
 		return status;
-	const struct catalog *catalog = &directory.catalog;
-	status = scorer_new(&scorer, &directory, err);
-	if (status == STATUS_OK)
-		status = scorer_all_movies(scorer, &vectors, err);
-	if (status == STATUS_OK)
-		status = path_join(path, export->partial, MOVIE_VECTORS_NAME, err);
-	if (status == STATUS_OK)
-		status = npy_write_f32(
-			path, vectors, catalog->movie_count, scorer_vector_dim(scorer), err);
-	if (status == STATUS_OK)
-		status = path_join(path, export->partial, MOVIE_IDS_NAME, err);
-	if (status == STATUS_OK)
-		status = npy_write_u64(path, catalog->movie_ids, catalog->movie_count, err);
-	scorer_free(scorer);
+	if (options->npy)
+		status = export_movies_npy(&directory, err);
+	if (status == STATUS_OK && options->faiss)
+		status = export_movies_faiss(&directory, err);
 	model_directory_close(&directory);
 	return status;
 }
@@ -344,8 +330,8 @@ enum status export_model(
 		status = write_catalog(export, err);
 	if (status == STATUS_OK)
 		status = write_about(export, err);
-	if (status == STATUS_OK && options->npy)
-		status = write_npy(export, err);
+	if (status == STATUS_OK)
+		status = write_formats(export, options, err);
 	if (status == STATUS_OK)
 		status = directory_sync(export->partial, err);
 	if (status == STATUS_OK)

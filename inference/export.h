@@ -16,7 +16,8 @@ struct export_options {
 	const char *checkpoint; /* a checkpoint, or a directory of them */
 	bool best;		/* of a directory: the best instead of the newest */
 	const char *out;
-	bool npy; /* also movie_vectors.npy and movie_ids.npy */
+	bool npy;   /* also movie_vectors.npy and movie_ids.npy */
+	bool faiss; /* also movies.faiss */
 };
 
 struct export_report {

@@ -13,17 +13,23 @@
 static enum status take_format(
 	struct export_options *options, const char *name, size_t length, struct error *err)
 {
-	if (length == 11 && memcmp(name, "safetensors", length) == 0)
-		return STATUS_OK;
-	if (length == 3 && memcmp(name, "npy", length) == 0) {
-		options->npy = true;
-		return STATUS_OK;
-	}
-	if (length == 4 && memcmp(name, "onnx", length) == 0)
-		return error_set(err, STATUS_UNIMPLEMENTED,
-			"--format onnx is not available yet: use safetensors or npy");
+	const struct {
+		const char *name;
+		bool *wanted; /* NULL: always written */
+	} formats[] = {
+		{"safetensors", NULL},
+		{"npy", &options->npy},
+		{"faiss", &options->faiss},
+	};
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		if (strlen(formats[i].name) == length &&
+			memcmp(name, formats[i].name, length) == 0) {
+			if (formats[i].wanted)
+				*formats[i].wanted = true;
+			return STATUS_OK;
+		}
 	return error_set(err, STATUS_INVALID_ARGUMENT,
-		"--format: '%.*s' is none of safetensors, npy, onnx", (int)length, name);
+		"--format: '%.*s' is none of safetensors, npy, faiss", (int)length, name);
 }
 
 static enum status take_formats(
@@ -87,7 +93,8 @@ int cmd_export(int argc, char **argv)
 			.kind = FLAG_STRING,
 			.target = &formats,
 			.value_name = "LIST",
-			.help = "safetensors (always), npy: movie vectors too; onnx: not yet"},
+			.help = "safetensors (always), npy: movie vectors, faiss: an index of "
+				"them"},
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};

@@ -3,6 +3,7 @@
 
 #include "common/base/random.h"
 #include "common/checkpoint/sealed_json.h"
+#include "inference/faiss_index.h"
 #include "tests/inference/sample.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
@@ -285,6 +286,44 @@ START_TEST(movie_vectors_are_exported_for_numpy)
 }
 END_TEST
 
+START_TEST(movie_vectors_are_exported_for_faiss)
+{
+	struct error err;
+	struct export_report report;
+	char path[PATH_SIZE];
+	size_t size;
+	sample_open(&sample, &(struct sample_options){0});
+	const struct export_options options = {
+		.checkpoint = sample.checkpoints, .out = sample.model, .faiss = true};
+	assert_ok(export_model(&options, &report, &err), &err);
+	/* What FAISS makes of it says tests/integration/formats_test.py. */
+	char *bytes = scratch_read(scratch_path(path, sample.model, "movies.faiss"), &size);
+	ck_assert_uint_gt(size, SAMPLE_MOVIES * (7 * sizeof(float) + sizeof(int64_t)));
+	ck_assert_mem_eq(bytes, "IxMp", 4);
+	ck_assert_mem_eq(bytes + size - SAMPLE_MOVIES * sizeof(int64_t), sample.catalog.movie_ids,
+		SAMPLE_MOVIES * sizeof(int64_t));
+	free(bytes);
+	sample_close(&sample);
+}
+END_TEST
+
+START_TEST(an_index_of_faiss_fails_with_a_status)
+{
+	struct error err;
+	struct faiss_index *index;
+	const float vectors[4] = {1, 2, 3, 4};
+	const uint64_t far[2] = {1, (uint64_t)INT64_MAX + 1};
+	assert_ok(faiss_index_new_flat(&index, 2, 2, &err), &err);
+	assert_fails(faiss_index_add(index, vectors, far, 2, &err), STATUS_OUT_OF_RANGE, &err,
+		"id 9223372036854775808");
+	assert_fails(faiss_index_write(index, "/nowhere/movies.faiss", &err), STATUS_NOT_FOUND,
+		&err, "/nowhere/movies.faiss");
+	faiss_index_free(index);
+	assert_fails(faiss_index_new_flat(&index, 1024, SIZE_MAX / 1024 / sizeof(float), &err),
+		STATUS_RESOURCE_EXHAUSTED, &err, "FAISS: a flat index: no memory");
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const cases[] = {trained_rows_are_kept_and_others_hold_their_initial_values,
@@ -293,6 +332,7 @@ int main(void)
 		the_best_or_the_newest_that_verifies_is_exported,
 		any_flipped_byte_of_a_model_directory_is_refused_with_its_file,
 		a_model_json_that_contradicts_its_files_is_refused,
-		a_diverged_checkpoint_is_not_exported, movie_vectors_are_exported_for_numpy, NULL};
+		a_diverged_checkpoint_is_not_exported, movie_vectors_are_exported_for_numpy,
+		movie_vectors_are_exported_for_faiss, an_index_of_faiss_fails_with_a_status, NULL};
 	return run_cases("export", cases);
 }

@@ -288,8 +288,6 @@ class ClearErrors(Trained):
 
     def test_what_later_versions_have(self):
         out = self.path("model")
-        self.fails(marquee("export", "--checkpoint", self.checkpoints, "--out", out, "--format", "safetensors,onnx"), 1,
-                   "onnx")
         self.fails(marquee("serve", "--model", self.model), 1, "serve: not in this version")
         self.fails(marquee("train", "--data", self.data, "--log-dir", out), 2, "--log-dir")
 

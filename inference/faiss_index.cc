@@ -1,0 +1,89 @@
+extern "C" {
+#include "inference/faiss_index.h"
+}
+
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexIDMap.h>
+#include <faiss/index_io.h>
+
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <unistd.h>
+
+struct faiss_index {
+	std::unique_ptr<faiss::Index> inner;
+};
+
+namespace
+{
+
+/* Runs a piece of C++; an exception becomes a status, whose message begins with `what`. */
+template <typename Body> enum status guarded(const char *what, struct error *err, Body body)
+{
+	try {
+		return body();
+	} catch (const std::bad_alloc &) {
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: no memory", what);
+	} catch (const std::length_error &) {
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: no memory", what);
+	} catch (const std::exception &exception) {
+		return error_set(err, STATUS_INTERNAL, "%s: %s", what, exception.what());
+	}
+}
+
+} // namespace
+
+enum status faiss_index_new_flat(
+	struct faiss_index **ret, size_t dim, size_t capacity, struct error *err)
+{
+	return guarded("FAISS: a flat index", err, [&] {
+		auto flat = std::make_unique<faiss::IndexFlatIP>(static_cast<int64_t>(dim));
+		flat->codes.reserve(capacity * dim * sizeof(float));
+		auto map = std::make_unique<faiss::IndexIDMap>(flat.get());
+		map->own_fields = true;
+		flat.release();
+		map->id_map.reserve(capacity);
+		*ret = new faiss_index{std::move(map)};
+		return STATUS_OK;
+	});
+}
+
+void faiss_index_free(struct faiss_index *index)
+{
+	delete index;
+}
+
+enum status faiss_index_add(struct faiss_index *index, const float *vectors, const uint64_t *ids,
+	size_t count, struct error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ids[i] > static_cast<uint64_t>(INT64_MAX))
+			return error_set(err, STATUS_OUT_OF_RANGE,
+				"id %" PRIu64 ": FAISS has ids below 2^63 only", ids[i]);
+	return guarded("FAISS: adding vectors", err, [&] {
+		index->inner->add_with_ids(static_cast<int64_t>(count), vectors,
+			reinterpret_cast<const int64_t *>(ids));
+		return STATUS_OK;
+	});
+}
+
+enum status faiss_index_write(const struct faiss_index *index, const char *path, struct error *err)
+{
+	FILE *file = fopen(path, "wbe");
+	if (!file)
+		return error_set_errno(err, errno, "%s", path);
+	enum status status = guarded(path, err, [&] {
+		faiss::write_index(index->inner.get(), file);
+		return STATUS_OK;
+	});
+	if (status == STATUS_OK && (fflush(file) != 0 || fsync(fileno(file)) != 0))
+		status = error_set_errno(err, errno, "%s: fsync", path);
+	if (fclose(file) != 0 && status == STATUS_OK)
+		status = error_set_errno(err, errno, "%s: close", path);
+	return status;
+}
