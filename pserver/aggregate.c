@@ -13,14 +13,6 @@
 /* Contributions to one table in one step. */
 #define CONTRIBUTIONS_MAX (UINT32_MAX / 4)
 
-struct segment {
-	uint32_t table;
-	uint32_t slot;
-	const void *ids; /* borrowed */
-	uint32_t n;
-	const float *gradients; /* borrowed */
-};
-
 /*
  * The contributions to one table, by id: id u has the gradients [begin[u], begin[u + 1]), in slot
  * order. Unused (count 0) when the table has a single segment.
@@ -40,7 +32,7 @@ struct merge {
 
 struct aggregate {
 	struct store *store;
-	struct segment *segments;
+	struct aggregate_segment *segments;
 	size_t count, capacity;
 	struct merge *merges[STORE_TABLES_MAX]; /* made when first needed */
 	float *sums;
@@ -82,31 +74,31 @@ void aggregate_free(struct aggregate *aggregate)
 	free(aggregate);
 }
 
-enum status aggregate_add(struct aggregate *aggregate, uint32_t table, uint32_t slot,
-	const void *ids, size_t n, const float *gradients, struct error *err)
+enum status aggregate_add(
+	struct aggregate *aggregate, const struct aggregate_segment *segment, struct error *err)
 {
+	const uint32_t table = segment->table, slot = segment->slot;
 	if (slot >= LANES_MAX)
 		return error_set(err, STATUS_INVALID_ARGUMENT,
 			"segment of table %u: slot %u is no lane, there are at most %u", table,
 			slot, LANES_MAX);
-	if (n > CONTRIBUTIONS_MAX)
+	if (segment->n > CONTRIBUTIONS_MAX)
 		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"segment of table %u: %zu ids, at most %u fit", table, n,
+			"segment of table %u: %zu ids, at most %u fit", table, segment->n,
 			CONTRIBUTIONS_MAX);
 	for (size_t i = 0; i < aggregate->count; i++)
 		if (aggregate->segments[i].table == table && aggregate->segments[i].slot == slot)
 			return error_set(err, STATUS_INVALID_ARGUMENT,
 				"segment of table %u: slot %u has one already", table, slot);
-	enum status status = store_check_ids(aggregate->store, table, ids, n, err);
+	enum status status =
+		store_check_ids(aggregate->store, table, segment->ids, segment->n, err);
 	if (status != STATUS_OK)
 		return error_wrap(err, status, "segment of slot %u", slot);
 	status = memory_grow(&aggregate->segments, &aggregate->capacity, aggregate->count + 1,
 		sizeof(*aggregate->segments), "segments", err);
-	if (status != STATUS_OK)
-		return status;
-	aggregate->segments[aggregate->count++] = (struct segment){
-		.table = table, .slot = slot, .ids = ids, .n = (uint32_t)n, .gradients = gradients};
-	return STATUS_OK;
+	if (status == STATUS_OK)
+		aggregate->segments[aggregate->count++] = *segment;
+	return status;
 }
 
 size_t aggregate_count(const struct aggregate *aggregate)
@@ -122,7 +114,7 @@ void aggregate_cut(struct aggregate *aggregate, size_t count)
 
 static int compare_segments(const void *left, const void *right)
 {
-	const struct segment *a = left, *b = right;
+	const struct aggregate_segment *a = left, *b = right;
 	if (a->table != b->table)
 		return a->table < b->table ? -1 : 1;
 	return a->slot < b->slot ? -1 : a->slot > b->slot;
@@ -137,12 +129,12 @@ static uint64_t load_id(const void *ids, size_t i)
 
 /* The segments [first, end) of one table, in slot order. */
 struct run {
-	const struct segment *first;
-	const struct segment *end;
+	const struct aggregate_segment *first;
+	const struct aggregate_segment *end;
 };
 
 /* Takes the run that starts at *at, and moves *at behind it. */
-static struct run next_run(const struct segment **at, const struct segment *end)
+static struct run next_run(const struct aggregate_segment **at, const struct aggregate_segment *end)
 {
 	struct run run = {.first = *at, .end = *at};
 	while (run.end < end && run.end->table == run.first->table)
@@ -176,7 +168,7 @@ static enum status merge_count(struct merge *merge, const struct run *run, struc
 {
 	uint32_t at = 0;
 	id_set_clear(&merge->ids);
-	for (const struct segment *segment = run->first; segment < run->end; segment++) {
+	for (const struct aggregate_segment *segment = run->first; segment < run->end; segment++) {
 		for (uint32_t i = 0; i < segment->n; i++, at++) {
 			uint32_t known = merge->ids.count;
 			uint32_t number;
@@ -205,8 +197,8 @@ static void merge_list(struct merge *merge, const struct run *run, uint32_t tota
 	merge->begin[merge->ids.count] = sum;
 
 	uint32_t at = total;
-	for (const struct segment *segment = run->end; segment-- > run->first;) {
-		for (uint32_t i = segment->n; i-- > 0;) {
+	for (const struct aggregate_segment *segment = run->end; segment-- > run->first;) {
+		for (uint32_t i = (uint32_t)segment->n; i-- > 0;) {
 			uint32_t entry = --merge->begin[merge->numbers[--at]];
 			merge->gradients[entry] = segment->gradients + i * dim;
 			merge->slots[entry] = (uint8_t)segment->slot;
@@ -235,7 +227,7 @@ static enum status merge_group(
 	if (status != STATUS_OK)
 		return status;
 	size_t total = 0;
-	for (const struct segment *segment = run->first; segment < run->end; segment++)
+	for (const struct aggregate_segment *segment = run->first; segment < run->end; segment++)
 		total += segment->n;
 	if (total > CONTRIBUTIONS_MAX)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
@@ -305,9 +297,10 @@ static enum status table_dim(
 /* Everything that can be refused comes first, for all tables. */
 static enum status group_all(struct aggregate *aggregate, struct error *err)
 {
-	const struct segment *end = aggregate->segments + aggregate->count;
+	const struct aggregate_segment *end = aggregate->segments + aggregate->count;
 	enum status status = STATUS_OK;
-	for (const struct segment *at = aggregate->segments; status == STATUS_OK && at < end;) {
+	for (const struct aggregate_segment *at = aggregate->segments;
+		status == STATUS_OK && at < end;) {
 		struct run run = next_run(&at, end);
 		size_t dim = 0;
 		status = table_dim(aggregate, &run, &dim, err);
@@ -317,19 +310,30 @@ static enum status group_all(struct aggregate *aggregate, struct error *err)
 	return status;
 }
 
+static uint64_t run_examples(const struct run *run)
+{
+	uint64_t examples = 0;
+	for (const struct aggregate_segment *segment = run->first; segment < run->end; segment++)
+		examples += segment->examples;
+	return examples;
+}
+
 static enum status apply_all(struct aggregate *aggregate, uint64_t step, struct error *err)
 {
-	const struct segment *end = aggregate->segments + aggregate->count;
+	const struct aggregate_segment *end = aggregate->segments + aggregate->count;
 	enum status status = STATUS_OK;
-	for (const struct segment *at = aggregate->segments; status == STATUS_OK && at < end;) {
+	for (const struct aggregate_segment *at = aggregate->segments;
+		status == STATUS_OK && at < end;) {
 		struct run run = next_run(&at, end);
-		const struct segment *only = run.first;
+		const struct aggregate_segment *only = run.first;
 		size_t dim = 0;
 		if (is_single(&run))
 			status = store_apply(aggregate->store, only->table, only->ids, only->n,
 				only->gradients, step, err);
 		else if ((status = table_dim(aggregate, &run, &dim, err)) == STATUS_OK)
 			status = merge_apply(aggregate, only->table, dim, step, err);
+		if (status == STATUS_OK)
+			store_count_examples(aggregate->store, only->table, run_examples(&run));
 	}
 	return status;
 }

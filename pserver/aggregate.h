@@ -21,6 +21,16 @@
 
 struct aggregate;
 
+/* The gradient of one table from one span of lanes. Arrays are borrowed. */
+struct aggregate_segment {
+	uint32_t table;
+	uint32_t slot;	   /* the first lane of the span */
+	uint32_t examples; /* of the span, that it stands for: store_count_examples() */
+	size_t n;
+	const void *ids;	/* [n], raw u64 of any alignment */
+	const float *gradients; /* [n, dim] */
+};
+
 /* Returns an owned, empty aggregate over a store that it borrows for its life. */
 MUST_CHECK enum status aggregate_new(
 	struct aggregate **ret, struct store *store, struct error *err);
@@ -28,13 +38,12 @@ MUST_CHECK enum status aggregate_new(
 void aggregate_free(struct aggregate *aggregate);
 
 /*
- * Adds a segment: ids [n], raw u64 of any alignment, and gradients [n, dim], both borrowed until
- * aggregate_apply() or aggregate_cut(). `slot` is the first lane of the span. INVALID_ARGUMENT for
- * a slot that is no lane or has been here for this table, or a foreign id; NOT_FOUND for a table
- * that is not there. A failure leaves the aggregate as it was.
+ * Adds a segment, whose arrays are borrowed until aggregate_apply() or aggregate_cut().
+ * INVALID_ARGUMENT for a slot that is no lane or has been here for this table, or a foreign id;
+ * NOT_FOUND for a table that is not there. A failure leaves the aggregate as it was.
  */
-MUST_CHECK enum status aggregate_add(struct aggregate *aggregate, uint32_t table, uint32_t slot,
-	const void *ids, size_t n, const float *gradients, struct error *err);
+MUST_CHECK enum status aggregate_add(
+	struct aggregate *aggregate, const struct aggregate_segment *segment, struct error *err);
 
 /* Segments so far: to go back to, when a later one of the same push is refused. */
 size_t aggregate_count(const struct aggregate *aggregate);
@@ -42,9 +51,9 @@ size_t aggregate_count(const struct aggregate *aggregate);
 void aggregate_cut(struct aggregate *aggregate, size_t count);
 
 /*
- * Applies the sums to the store as step `step` (from 1) and forgets all segments, also when it
- * fails. An id that a segment of several has twice is INVALID_ARGUMENT, found before anything is
- * applied. Else it fails only as store_apply() does.
+ * Applies the sums to the store as step `step` (from 1), counts the examples of what is applied,
+ * and forgets all segments, also when it fails. An id that a segment of several has twice is
+ * INVALID_ARGUMENT, found before anything is applied. Else it fails only as store_apply() does.
  */
 MUST_CHECK enum status aggregate_apply(
 	struct aggregate *aggregate, uint64_t step, struct error *err);

@@ -52,7 +52,7 @@ void ps_server_close(struct ps_server *server);
  * aggregate_apply and store_pull.
  */
 struct ps_push {
-	uint32_t table, slot, count;
+	uint32_t table, slot, count, examples;
 	const void *ids;
 	const float *gradients;
 };

@@ -90,6 +90,9 @@ void ps_restore(Marquee__Ps__V1__ParameterServer_Service *service,
 void ps_digest(Marquee__Ps__V1__ParameterServer_Service *service,
 	const Marquee__Ps__V1__DigestRequest *input, Marquee__Ps__V1__DigestReply_Closure closure,
 	void *closure_data);
+void ps_audit(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__AuditRequest *input, Marquee__Ps__V1__AuditReply_Closure closure,
+	void *closure_data);
 void ps_stats(Marquee__Ps__V1__ParameterServer_Service *service,
 	const Marquee__Ps__V1__StatsRequest *input, Marquee__Ps__V1__StatsReply_Closure closure,
 	void *closure_data);

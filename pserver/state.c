@@ -1,4 +1,4 @@
-/* Cut, Snapshot, Restore, Digest and Stats: the tables read and written as a whole. */
+/* Cut, Snapshot, Restore, Digest, Audit and Stats: the tables read and written as a whole. */
 #include "pserver/service_internal.h"
 
 #include <stdlib.h>
@@ -172,6 +172,15 @@ void ps_snapshot(Marquee__Ps__V1__ParameterServer_Service *service,
 		rpc_server_call_fail_with(closure_data, &err);
 }
 
+static enum status check_not_started(const struct job *job, bool started, struct error *err)
+{
+	if (!started)
+		return STATUS_OK;
+	return error_set(err, STATUS_FAILED_PRECONDITION,
+		"step %llu has begun: tables are restored before the first push",
+		(unsigned long long)job->spec.first_step);
+}
+
 static enum status restore(struct job *job, bool started,
 	const Marquee__Ps__V1__RestoreRequest *input, struct rpc_server_call *call,
 	struct error *err)
@@ -179,10 +188,9 @@ static enum status restore(struct job *job, bool started,
 	enum status status = check_is_first(call, "restore rows", err);
 	if (status != STATUS_OK)
 		return status;
-	if (started)
-		return error_set(err, STATUS_FAILED_PRECONDITION,
-			"step %llu has begun: rows are restored before the first push",
-			(unsigned long long)job->spec.first_step);
+	status = check_not_started(job, started, err);
+	if (status != STATUS_OK)
+		return status;
 	status = check_table(job, input->table, err);
 	if (status != STATUS_OK)
 		return status;
@@ -240,6 +248,45 @@ void ps_digest(Marquee__Ps__V1__ParameterServer_Service *service,
 	reply.n_rows = job->spec.table_count;
 	reply.rows = rows;
 	closure(&reply, closure_data);
+	ps_job_release(job);
+}
+
+static enum status restore_examples(struct job *job, bool started, uint64_t examples,
+	const struct rpc_server_call *call, struct error *err)
+{
+	enum status status = check_is_first(call, "restore the tables' counts", err);
+	if (status == STATUS_OK)
+		status = check_not_started(job, started, err);
+	for (uint32_t t = 0; status == STATUS_OK && t < job->spec.table_count; t++)
+		store_set_examples(job->store, t, examples);
+	return status;
+}
+
+void ps_audit(Marquee__Ps__V1__ParameterServer_Service *service,
+	const Marquee__Ps__V1__AuditRequest *input, Marquee__Ps__V1__AuditReply_Closure closure,
+	void *closure_data)
+{
+	struct error err;
+	struct job *job;
+	enum status status = ps_lock_job((struct ps_server *)service, closure_data, &job, &err);
+	if (status != STATUS_OK) {
+		rpc_server_call_fail_with(closure_data, &err);
+		return;
+	}
+	const bool started = job->started;
+	pthread_mutex_unlock(&((struct ps_server *)service)->lock);
+	Marquee__Ps__V1__AuditReply reply = MARQUEE__PS__V1__AUDIT_REPLY__INIT;
+	uint64_t examples[JOB_TABLES_MAX];
+	if (input->restore)
+		status = restore_examples(job, started, input->examples, closure_data, &err);
+	for (uint32_t t = 0; t < job->spec.table_count; t++)
+		examples[t] = store_examples(job->store, t);
+	reply.n_examples = job->spec.table_count;
+	reply.examples = examples;
+	if (status == STATUS_OK)
+		closure(&reply, closure_data);
+	else
+		rpc_server_call_fail_with(closure_data, &err);
 	ps_job_release(job);
 }
 

@@ -23,8 +23,13 @@ static enum status take_pushes(struct job *job, const struct ps_step *step, stru
 	enum status status = STATUS_OK;
 	for (size_t i = 0; i < step->push_count && status == STATUS_OK; i++) {
 		const struct ps_push *push = &step->pushes[i];
-		status = aggregate_add(job->aggregate, push->table, push->slot, push->ids,
-			push->count, push->gradients, err);
+		const struct aggregate_segment segment = {.table = push->table,
+			.slot = push->slot,
+			.examples = push->examples,
+			.n = push->count,
+			.ids = push->ids,
+			.gradients = push->gradients};
+		status = aggregate_add(job->aggregate, &segment, err);
 	}
 	if (status == STATUS_OK)
 		job_accept_pushes(job);

@@ -144,17 +144,22 @@ static enum status add_segments(const struct job *job, struct aggregate *aggrega
 	const unsigned char *gradients = request->push_gradients;
 	size_t before = aggregate_count(aggregate);
 	for (size_t i = 0; i < request->push->n_segments; i++) {
-		const Marquee__Ps__V1__Segment *segment = request->push->segments[i];
+		const Marquee__Ps__V1__Segment *from = request->push->segments[i];
 		/* Floats: the raw part lies at a multiple of 4, and so does everything in it. */
-		enum status status = aggregate_add(aggregate, segment->table, segment->slot, ids,
-			segment->count, (const float *)(const void *)gradients, err);
+		const struct aggregate_segment segment = {.table = from->table,
+			.slot = from->slot,
+			.examples = from->examples,
+			.n = from->count,
+			.ids = ids,
+			.gradients = (const float *)(const void *)gradients};
+		enum status status = aggregate_add(aggregate, &segment, err);
 		if (status != STATUS_OK) {
 			aggregate_cut(aggregate, before);
 			return status;
 		}
-		ids += segment->count * sizeof(uint64_t);
-		gradients += (size_t)segment->count * job->spec.tables[segment->table].dim *
-			     sizeof(float);
+		ids += from->count * sizeof(uint64_t);
+		gradients +=
+			(size_t)from->count * job->spec.tables[from->table].dim * sizeof(float);
 	}
 	return STATUS_OK;
 }

@@ -233,3 +233,31 @@ uint64_t store_bytes(struct store *store)
 	pthread_rwlock_unlock(&store->lock);
 	return bytes;
 }
+
+void store_count_examples(struct store *store, uint32_t table, uint64_t examples)
+{
+	struct store_table *opened = store_open(store, table);
+	if (!opened)
+		return;
+	atomic_fetch_add_explicit(&opened->examples, examples, memory_order_relaxed);
+	store_close(store);
+}
+
+void store_set_examples(struct store *store, uint32_t table, uint64_t examples)
+{
+	struct store_table *opened = store_open(store, table);
+	if (!opened)
+		return;
+	atomic_store_explicit(&opened->examples, examples, memory_order_relaxed);
+	store_close(store);
+}
+
+uint64_t store_examples(struct store *store, uint32_t table)
+{
+	struct store_table *opened = store_open(store, table);
+	if (!opened)
+		return 0;
+	uint64_t examples = atomic_load_explicit(&opened->examples, memory_order_relaxed);
+	store_close(store);
+	return examples;
+}

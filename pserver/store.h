@@ -127,6 +127,14 @@ MUST_CHECK enum status store_cut_read(struct store *store, uint32_t table,
 	struct store_cursor *cursor, size_t max, void *ids, float *records, size_t *ret_n,
 	struct error *err);
 
+/*
+ * The audit: how many examples the gradients stand for that a table has applied. Whoever applies
+ * them counts; 0 at first, and nothing happens where there is no such table.
+ */
+void store_count_examples(struct store *store, uint32_t table, uint64_t examples);
+void store_set_examples(struct store *store, uint32_t table, uint64_t examples);
+uint64_t store_examples(struct store *store, uint32_t table);
+
 /* Adds every record of every table to the digest: the servers' digests add up to the job's. */
 void store_digest(struct store *store, struct digest *digest);
 

@@ -9,6 +9,7 @@
 #include "pserver/table_cut.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define STRIPES_MAX 8u
 
@@ -24,6 +25,7 @@ struct store_table {
 	struct table table;
 	struct table_cut *cuts;
 	struct stock_order *orders; /* of the partitions' indexes */
+	atomic_uint_least64_t examples;
 };
 
 struct store {

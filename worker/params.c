@@ -1,5 +1,6 @@
 #include "worker/params.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum status params_set_tables(struct params *params, const struct table_spec *tables,
@@ -15,6 +16,19 @@ enum status params_set_tables(struct params *params, const struct table_spec *ta
 		params->record_floats[t] = tables[t].dim + (uint32_t)slots;
 	}
 	return STATUS_OK;
+}
+
+enum status params_audit_table(const struct params *params, uint32_t table, const char *where,
+	uint64_t applied, uint64_t examples, struct error *err)
+{
+	if (applied == examples)
+		return STATUS_OK;
+	return error_set(err, STATUS_DATA_LOSS,
+		"audit: table %s%s%s has applied the gradients of %" PRIu64 " ratings, but %" PRIu64
+		" were read: updates were %s, go on from an older "
+		"checkpoint",
+		params->tables[table].name, where ? " of " : "", where ? where : "", applied,
+		examples, applied < examples ? "lost" : "applied twice");
 }
 
 void params_free(struct params *params)

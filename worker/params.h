@@ -39,6 +39,7 @@ struct params_push {
 	uint32_t table;
 	uint32_t slot;
 	uint32_t count;
+	uint32_t examples; /* of the span: what the audit counts */
 	const uint64_t *ids;
 	const float *gradients; /* [count * dim] */
 };
@@ -114,6 +115,15 @@ struct params_operations {
 	/* Over every record of every table. */
 	enum status (*digest)(struct params *params, struct digest *ret, struct error *err);
 	/*
+	 * Compares the examples whose gradients have been applied since the job's first step, as
+	 * every table counts them on every server, with what was read: DATA_LOSS with both figures
+	 * where they differ. Between two steps of all workers.
+	 */
+	enum status (*audit)(struct params *params, uint64_t examples, struct error *err);
+	/* Every table's count goes on from here; before the first exchange only. */
+	enum status (*restore_examples)(
+		struct params *params, uint64_t examples, struct error *err);
+	/*
 	 * Says that this worker is done, so that nobody waits for it any longer; or, failed, that
 	 * it gave up, which ends the job on the servers for everyone.
 	 */
@@ -137,6 +147,11 @@ MUST_CHECK enum status params_embedded_new(struct params **ret, uint64_t seed,
 
 /* Takes NULL. */
 void params_free(struct params *params);
+
+/* For implementations: what a table of a server counted (where NULL: this process) against what was
+ * read. */
+MUST_CHECK enum status params_audit_table(const struct params *params, uint32_t table,
+	const char *where, uint64_t applied, uint64_t examples, struct error *err);
 
 /* For implementations: copies the specs and works out the size of their records. */
 MUST_CHECK enum status params_set_tables(struct params *params, const struct table_spec *tables,

@@ -24,6 +24,8 @@ static enum status exchange_table(struct params *params, const struct params_pus
 	if (push)
 		status = store_apply(store, push->table, push->ids, push->count, push->gradients,
 			push_step + 1, err);
+	if (push && status == STATUS_OK)
+		store_count_examples(store, push->table, push->examples);
 	if (pull && status == STATUS_OK)
 		status = store_pull(store, pull->table, pull->ids, pull->count, pull->rows, err);
 	return status;
@@ -102,6 +104,23 @@ static enum status restore(struct params *params, uint32_t table, const uint64_t
 	return store_restore(embedded_of(params)->store, table, ids, count, records, err);
 }
 
+static enum status audit(struct params *params, uint64_t examples, struct error *err)
+{
+	enum status status = STATUS_OK;
+	for (uint32_t t = 0; t < params->table_count && status == STATUS_OK; t++)
+		status = params_audit_table(params, t, NULL,
+			store_examples(embedded_of(params)->store, t), examples, err);
+	return status;
+}
+
+static enum status restore_examples(struct params *params, uint64_t examples, struct error *err)
+{
+	(void)err;
+	for (uint32_t t = 0; t < params->table_count; t++)
+		store_set_examples(embedded_of(params)->store, t, examples);
+	return STATUS_OK;
+}
+
 static enum status leave(struct params *params, bool failed, struct error *err)
 {
 	(void)params, (void)failed, (void)err;
@@ -135,6 +154,8 @@ enum status params_embedded_new(struct params **ret, uint64_t seed, const struct
 		.uncut = uncut,
 		.restore = restore,
 		.digest = digest,
+		.audit = audit,
+		.restore_examples = restore_examples,
 		.leave = leave,
 		.free = embedded_free,
 	};

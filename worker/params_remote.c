@@ -228,6 +228,8 @@ enum status params_remote_new(struct params **ret, const struct params_remote_op
 		.uncut = remote_uncut,
 		.restore = remote_restore,
 		.digest = remote_digest,
+		.audit = remote_audit,
+		.restore_examples = remote_restore_examples,
 		.leave = leave,
 		.free = remote_free,
 	};

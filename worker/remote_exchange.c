@@ -24,10 +24,10 @@ enum status remote_route(struct remote *remote, const struct remote_slot *slot,
 	enum status status = STATUS_OK;
 	for (uint32_t i = 0; step->has_push && i < step->push_count && status == STATUS_OK; i++)
 		status = routes_add(push, remote->server_count, i, step->pushes[i].ids,
-			step->pushes[i].count, err);
+			step->pushes[i].count, true, err);
 	for (uint32_t i = 0; step->has_pull && i < step->pull_count && status == STATUS_OK; i++)
 		status = routes_add(pull, remote->server_count, i, step->pulls[i].ids,
-			step->pulls[i].count, err);
+			step->pulls[i].count, false, err);
 	return status;
 }
 
@@ -54,6 +54,7 @@ static enum status describe_push(
 		leg->segments[i].table = from->table;
 		leg->segments[i].slot = from->slot;
 		leg->segments[i].count = route->count;
+		leg->segments[i].examples = from->examples;
 		leg->segment_list[i] = &leg->segments[i];
 	}
 	push->step = leg->step->push_step;

@@ -125,6 +125,8 @@ enum status remote_read_cut(
 enum status remote_uncut(struct params *params, struct error *err);
 enum status remote_restore(struct params *params, uint32_t table, const uint64_t *ids,
 	const float *records, size_t count, struct error *err);
+enum status remote_audit(struct params *params, uint64_t examples, struct error *err);
+enum status remote_restore_examples(struct params *params, uint64_t examples, struct error *err);
 enum status remote_digest(struct params *params, struct digest *ret, struct error *err);
 
 #endif

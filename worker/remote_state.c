@@ -1,4 +1,4 @@
-/* The rare calls: what the servers hold is read, set and digested. */
+/* The rare calls: what the servers hold is read, set, digested and audited. */
 #include "common/base/memory.h"
 #include "worker/remote_internal.h"
 
@@ -87,7 +87,7 @@ static enum status restore_chunk(struct remote *remote, uint32_t table, const ui
 	struct routes routes[SERVERS_MAX] = {0}, *push[SERVERS_MAX];
 	for (uint32_t s = 0; s < remote->server_count; s++)
 		push[s] = &routes[s];
-	enum status status = routes_add(push, remote->server_count, 0, ids, count, err);
+	enum status status = routes_add(push, remote->server_count, 0, ids, count, false, err);
 	for (uint32_t s = 0; s < remote->server_count && status == STATUS_OK; s++) {
 		struct remote_server *server = &remote->servers[s];
 		if (push[s]->route_count == 0)
@@ -145,4 +145,44 @@ enum status remote_digest(struct params *params, struct digest *ret, struct erro
 	}
 	*ret = sum;
 	return STATUS_OK;
+}
+
+enum status remote_audit(struct params *params, uint64_t examples, struct error *err)
+{
+	struct remote *remote = remote_of(params);
+	Marquee__Ps__V1__AuditRequest request = MARQUEE__PS__V1__AUDIT_REQUEST__INIT;
+	enum status status = STATUS_OK;
+	for (uint32_t s = 0; s < remote->server_count && status == STATUS_OK; s++) {
+		struct remote_server *server = &remote->servers[s];
+		const char *url = rpc_channel_url(server->channel);
+		struct rpc_reply reply;
+		status = remote_ask(remote, server, "Audit", &request.base, &reply, err);
+		if (status != STATUS_OK)
+			break;
+		const Marquee__Ps__V1__AuditReply *body =
+			(const Marquee__Ps__V1__AuditReply *)reply.body;
+		if (body->n_examples != params->table_count)
+			return error_set(err, STATUS_DATA_LOSS,
+				"%s: an audit of %zu tables, there are %u", url, body->n_examples,
+				params->table_count);
+		for (uint32_t t = 0; t < params->table_count && status == STATUS_OK; t++)
+			status = params_audit_table(
+				params, t, url, body->examples[t], examples, err);
+	}
+	return status;
+}
+
+enum status remote_restore_examples(struct params *params, uint64_t examples, struct error *err)
+{
+	struct remote *remote = remote_of(params);
+	Marquee__Ps__V1__AuditRequest request = MARQUEE__PS__V1__AUDIT_REQUEST__INIT;
+	enum status status = STATUS_OK;
+	request.restore = true;
+	request.examples = examples;
+	for (uint32_t s = 0; s < remote->server_count && status == STATUS_OK; s++) {
+		struct rpc_reply reply;
+		status = remote_ask(
+			remote, &remote->servers[s], "Audit", &request.base, &reply, err);
+	}
+	return status;
 }

@@ -63,9 +63,10 @@ static enum status look(struct resume *resume, const struct train_options *optio
 	if (out && found.notes[0])
 		fprintf(out, "passed over, not usable:\n%s\n", found.notes);
 	memcpy(resume->directory, found.path, sizeof(resume->directory));
-	json_t *shared = json_pack("{s:I, s:O, s:O, s:O*}", "step", (json_int_t)found.manifest.step,
-		"training", found.manifest.training, "model", found.manifest.model, "cursors",
-		found.manifest.cursors);
+	json_t *shared =
+		json_pack("{s:I, s:O, s:O, s:O*, s:O*}", "step", (json_int_t)found.manifest.step,
+			"training", found.manifest.training, "model", found.manifest.model,
+			"cursors", found.manifest.cursors, "servers", found.manifest.servers);
 	*ret_text = shared ? json_dumps(shared, JSON_COMPACT) : NULL;
 	json_decref(shared);
 	checkpoint_fini(&found);
@@ -247,7 +248,12 @@ static enum status load_tables(
 	return status;
 }
 
-/* What the lanes summed up of an epoch that the checkpoint cuts. */
+static uint64_t member(const json_t *object, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, name));
+}
+
+/* What the lanes have read, and what they summed up of an epoch that the checkpoint cuts. */
 static void load_cursors(struct trainer *trainer, const struct resume *resume)
 {
 	const json_t *cursors = json_object_get(resume->manifest, "cursors");
@@ -255,7 +261,20 @@ static void load_cursors(struct trainer *trainer, const struct resume *resume)
 		const json_t *cursor = json_array_get(cursors, trainer->block.first + i);
 		trainer->outcomes[i].epoch_cost =
 			json_number_value(json_object_get(cursor, "cost"));
+		trainer->examples_read += member(cursor, "epoch") * member(cursor, "examples") +
+					  member(cursor, "position");
 	}
+}
+
+/* What the tables had applied, as they counted it. Earlier versions did not write that. */
+static enum status load_examples(
+	struct trainer *trainer, const struct resume *resume, struct error *err)
+{
+	const json_t *servers = json_object_get(resume->manifest, "servers");
+	const uint64_t examples = json_object_get(servers, "examples")
+					  ? member(servers, "examples")
+					  : trainer_examples(trainer, trainer->step);
+	return trainer->params->operations->restore_examples(trainer->params, examples, err);
 }
 
 /* The best so far counts on: a worse epoch after the resume must not take its place. */
@@ -290,6 +309,8 @@ enum status resume_load(struct trainer *trainer, const struct resume *resume, st
 		return status;
 	if (trainer->comm->rank == 0)
 		status = load_tables(trainer, resume, err);
+	if (status == STATUS_OK && trainer->comm->rank == 0)
+		status = load_examples(trainer, resume, err);
 	status = comm_agree(trainer->comm, status, err);
 	if (status == STATUS_OK)
 		status = trainer_upload_dense(trainer, err);

@@ -28,30 +28,30 @@ static enum status begin(struct routes *routes, uint32_t segment, struct error *
 	return status;
 }
 
-static void end(struct routes *routes, uint32_t count)
+static void end(struct routes *routes, uint32_t count, bool empty)
 {
 	routes->routes[routes->route_count].count = count;
 	routes->id_count += count;
-	if (count > 0)
+	if (count > 0 || empty)
 		routes->route_count++;
 }
 
 static enum status add_whole(
-	struct routes *routes, uint32_t segment, uint32_t count, struct error *err)
+	struct routes *routes, uint32_t segment, uint32_t count, bool empty, struct error *err)
 {
 	enum status status = begin(routes, segment, err);
 	if (status != STATUS_OK)
 		return status;
 	routes->routes[routes->route_count].whole = true;
-	end(routes, count);
+	end(routes, count, empty);
 	return STATUS_OK;
 }
 
 enum status routes_add(struct routes *const *servers, uint32_t server_count, uint32_t segment,
-	const uint64_t *ids, uint32_t count, struct error *err)
+	const uint64_t *ids, uint32_t count, bool empty, struct error *err)
 {
 	if (server_count == 1)
-		return add_whole(servers[0], segment, count, err);
+		return add_whole(servers[0], segment, count, empty, err);
 	for (uint32_t s = 0; s < server_count; s++) {
 		struct routes *routes = servers[s];
 		enum status status = begin(routes, segment, err);
@@ -68,7 +68,7 @@ enum status routes_add(struct routes *const *servers, uint32_t server_count, uin
 	}
 	for (uint32_t s = 0; s < server_count; s++) {
 		const struct route *route = &servers[s]->routes[servers[s]->route_count];
-		end(servers[s], (uint32_t)(servers[s]->position_count - route->first));
+		end(servers[s], (uint32_t)(servers[s]->position_count - route->first), empty);
 	}
 	return STATUS_OK;
 }

@@ -32,10 +32,12 @@ struct routes {
 void routes_clear(struct routes *routes);
 void routes_fini(struct routes *routes);
 
-/* Cuts ids[count] of a segment over servers[server_count]; a server that gets none gets no route.
+/*
+ * Cuts ids[count] of a segment over servers[server_count]; a server that gets none gets no route,
+ * unless `empty` says that it is to get an empty one.
  */
 MUST_CHECK enum status routes_add(struct routes *const *servers, uint32_t server_count,
-	uint32_t segment, const uint64_t *ids, uint32_t count, struct error *err);
+	uint32_t segment, const uint64_t *ids, uint32_t count, bool empty, struct error *err);
 
 /*
  * Writes the ids, or the rows of dim floats, at the route's positions to `out` (any alignment);

@@ -172,9 +172,10 @@ static enum status describe(const struct trainer *trainer, const double *costs,
 	manifest->model = json_deep_copy(trainer->model_json);
 	manifest->training = train_options_to_json(options);
 	manifest->cursors = cursors_to_json(trainer, costs);
+	manifest->servers = json_pack("{s:I}", "examples", (json_int_t)trainer->audited_examples);
 	trainer_vocabulary_hash(&trainer->dataset.catalog, vocabulary);
 	trainer_ratings_hash(&trainer->dataset, ratings);
-	if (!manifest->model || !manifest->training || !manifest->cursors ||
+	if (!manifest->model || !manifest->training || !manifest->cursors || !manifest->servers ||
 		json_object_set_new(manifest->training, "train_examples",
 			json_integer((json_int_t)trainer->dataset.train_count)) != 0 ||
 		json_object_set_new(manifest->training, "vocabulary", json_string(vocabulary)) !=
@@ -272,9 +273,11 @@ enum status trainer_save(struct trainer *trainer, enum save_kind kind, struct er
 	double costs[LANES_MAX] = {0};
 	for (uint32_t i = 0; i < trainer->block.count; i++)
 		costs[trainer->block.first + i] = trainer->outcomes[i].epoch_cost;
-	/* From here on everybody stands between the same two steps. */
-	enum status status =
-		comm_lane_gather(trainer->comm, costs, (uint32_t)trainer->options.lanes, err);
+	/* From here on everybody stands between the same two steps. Nothing wrong is ever saved. */
+	enum status status = trainer_audit(trainer, err);
+	if (status == STATUS_OK)
+		status = comm_lane_gather(
+			trainer->comm, costs, (uint32_t)trainer->options.lanes, err);
 	if (status == STATUS_OK && trainer->comm->rank == 0)
 		save(trainer, costs, kind);
 	/* In sync mode no step is applied without worker 0's push. */

@@ -189,15 +189,6 @@ static enum status gather_notes(struct trainer *trainer, struct error *err)
 	return status;
 }
 
-/* Examples of the job's first `steps` steps. */
-static uint64_t examples_of(const struct trainer *trainer, uint64_t steps)
-{
-	uint64_t examples = steps / trainer->steps_per_epoch * trainer->dataset.train_count;
-	for (uint64_t s = 0; s < steps % trainer->steps_per_epoch; s++)
-		examples += trainer_step_examples(trainer, s);
-	return examples;
-}
-
 static void open_report(struct trainer *trainer)
 {
 	bool first = trainer->comm->rank == 0;
@@ -209,8 +200,8 @@ static void open_report(struct trainer *trainer)
 		.metrics_path = trainer->options.dump_metrics,
 		.metrics_every = trainer->options.metrics_every,
 		.epochs = trainer->options.epochs,
-		.total_examples = examples_of(trainer, trainer->last_step),
-		.done_examples = examples_of(trainer, trainer->step),
+		.total_examples = trainer_examples(trainer, trainer->last_step),
+		.done_examples = trainer_examples(trainer, trainer->step),
 	};
 	report_init(&trainer->report, &options);
 }

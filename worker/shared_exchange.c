@@ -32,7 +32,7 @@ struct request_head {
 };
 
 struct request_route {
-	uint32_t table, slot, count, unused;
+	uint32_t table, slot, count, examples;
 };
 
 static size_t aligned(size_t bytes)
@@ -82,7 +82,8 @@ static void write_leg(struct remote_leg *leg, unsigned char *at)
 		const struct params_push *push = &step->pushes[leg->push.routes[i].segment];
 		*routes++ = (struct request_route){.table = push->table,
 			.slot = push->slot,
-			.count = leg->push.routes[i].count};
+			.count = leg->push.routes[i].count,
+			.examples = push->examples};
 	}
 	for (size_t i = 0; i < leg->pull.route_count; i++)
 		*routes++ = (struct request_route){
@@ -146,6 +147,7 @@ static void add_leg(struct remote *remote, const struct request_head *head, uint
 		shared->pushes[step->push_count++] = (struct ps_push){.table = routes->table,
 			.slot = routes->slot,
 			.count = routes->count,
+			.examples = routes->examples,
 			.ids = ids,
 			.gradients = (const float *)(const void *)gradients};
 		ids += routes->count * sizeof(uint64_t);

@@ -136,7 +136,17 @@ static enum status group_entries(struct span_table *table, uint32_t lane_count, 
 	return STATUS_OK;
 }
 
-static void make_requests(struct spans *spans, uint32_t span_number, uint32_t table_number)
+static uint32_t count_examples(const struct lane *lanes, uint32_t lane_count, uint32_t turn)
+{
+	uint32_t examples = 0;
+	for (uint32_t l = 0; l < lane_count; l++)
+		examples += lanes[l].batches[turn].examples.example_count;
+	return examples;
+}
+
+/* lanes: the span's. */
+static void make_requests(
+	struct spans *spans, const struct lane *lanes, uint32_t span_number, uint32_t table_number)
 {
 	const struct span *span = &spans->spans[span_number];
 	const struct span_table *table = &span->tables[table_number];
@@ -148,6 +158,7 @@ static void make_requests(struct spans *spans, uint32_t span_number, uint32_t ta
 	spans->pushes[at] = (struct params_push){.table = table_number,
 		.slot = span->lanes.first,
 		.count = table->ids.count,
+		.examples = count_examples(lanes, span->lanes.count, spans->turn),
 		.ids = table->ids.ids,
 		.gradients = table->gradients};
 }
@@ -158,16 +169,16 @@ enum status spans_collect(
 	uint32_t first = spans->spans[0].lanes.first;
 	for (uint32_t s = 0; s < spans->count; s++) {
 		const struct lane_span *block = &spans->spans[s].lanes;
+		const struct lane *own = lanes + (block->first - first);
 		struct span_table *at = &spans->spans[s].tables[table];
-		enum status status = number_ids(
-			at, table, spans->turn, lanes + (block->first - first), block->count, err);
+		enum status status = number_ids(at, table, spans->turn, own, block->count, err);
 		if (status == STATUS_OK)
 			status = group_entries(at, block->count, err);
 		if (status == STATUS_OK)
 			status = grow_rows(at, err);
 		if (status != STATUS_OK)
 			return status;
-		make_requests(spans, s, table);
+		make_requests(spans, own, s, table);
 	}
 	return STATUS_OK;
 }

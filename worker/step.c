@@ -36,6 +36,14 @@ uint64_t trainer_step_examples(const struct trainer *trainer, uint64_t step_in_e
 	return examples;
 }
 
+uint64_t trainer_examples(const struct trainer *trainer, uint64_t steps)
+{
+	uint64_t examples = steps / trainer->steps_per_epoch * trainer->dataset.train_count;
+	for (uint64_t s = 0; s < steps % trainer->steps_per_epoch; s++)
+		examples += trainer_step_examples(trainer, s);
+	return examples;
+}
+
 struct lane_phase {
 	struct trainer *trainer;
 	const struct lane_pass *passes;
@@ -195,14 +203,14 @@ static void run_tables(void *context, uint32_t member, uint32_t members)
 
 /* In ssp and async mode the dense parameters travel like a table: one more push a span, one pull.
  */
-static uint32_t add_dense_pushes(struct trainer *trainer, uint32_t count)
+static uint32_t add_dense_pushes(struct trainer *trainer, const struct spans *spans, uint32_t count)
 {
-	const struct spans *spans = &trainer->spans[0];
 	for (uint32_t s = 0; s < spans->count; s++)
 		trainer->pushes[count++] = (struct params_push){
 			.table = trainer->dense_table,
 			.slot = spans->spans[s].lanes.first,
 			.count = dense_row_count(&trainer->dense),
+			.examples = spans->pushes[s].examples,
 			.ids = trainer->dense_ids,
 			.gradients = trainer->dense_sums[s],
 		};
@@ -247,7 +255,7 @@ static enum status exchange(struct trainer *trainer, const struct spans *push,
 		memcpy(trainer->pushes, push->pushes, step.push_count * sizeof(*push->pushes));
 	}
 	if (push && dense)
-		step.push_count = add_dense_pushes(trainer, step.push_count);
+		step.push_count = add_dense_pushes(trainer, push, step.push_count);
 	if (pull && tables) {
 		step.pull_count = pull->count * pull->table_count;
 		memcpy(trainer->pulls, pull->pulls, step.pull_count * sizeof(*pull->pulls));
@@ -324,15 +332,21 @@ static enum status finish_dense_step(struct trainer *trainer, struct error *err)
 
 /* ---- the loop ---- */
 
-/* The mean over the examples of this worker's lanes: for the progress line. */
-static double own_cost(const struct trainer *trainer)
+/* Of this worker's lanes. */
+static uint64_t own_examples(const struct trainer *trainer)
+{
+	uint64_t examples = 0;
+	for (uint32_t i = 0; i < trainer->block.count; i++)
+		examples += trainer->lanes[i].batches[trainer->turn].examples.example_count;
+	return examples;
+}
+
+/* The mean over this worker's examples: for the progress line. */
+static double own_cost(const struct trainer *trainer, uint64_t examples)
 {
 	double cost = 0;
-	uint64_t examples = 0;
-	for (uint32_t i = 0; i < trainer->block.count; i++) {
+	for (uint32_t i = 0; i < trainer->block.count; i++)
 		cost += trainer->outcomes[i].cost;
-		examples += trainer->lanes[i].batches[trainer->turn].examples.example_count;
-	}
 	return examples ? cost / (double)examples : NAN;
 }
 
@@ -344,9 +358,11 @@ static enum status run_step(struct trainer *trainer, bool last, struct error *er
 	enum status status = trainer_each_lane(trainer, passes, last ? 1 : 2, err);
 	if (status != STATUS_OK)
 		return status;
+	const uint64_t examples = own_examples(trainer);
+	trainer->examples_read += examples;
 	report_step(&trainer->report, trainer->step,
 		trainer_step_examples(trainer, trainer->step % trainer->steps_per_epoch),
-		own_cost(trainer));
+		own_cost(trainer, examples));
 	status = merge_tables(trainer, current, next, err);
 	if (status == STATUS_OK)
 		status = start_dense_sum(trainer, err);

@@ -149,6 +149,8 @@ static enum status run_epochs(struct trainer *trainer, struct error *err)
 		if (status == STATUS_OK)
 			status = comm_barrier(trainer->comm, err);
 		report_stop(&trainer->report);
+		if (status == STATUS_OK)
+			status = trainer_audit(trainer, err);
 		if (status != STATUS_OK)
 			break;
 		if (trainer->step % trainer->steps_per_epoch == 0)
@@ -206,6 +208,7 @@ enum status trainer_run(const struct train_options *options, const struct traine
 		.kept_best_rmse = INFINITY,
 		.saved_step = UINT64_MAX,
 		.measured_step = UINT64_MAX,
+		.audited_step = UINT64_MAX,
 		.checkpoint_lock = -1,
 		.result = {.test_rmse = NAN, .test_mae = NAN, .train_cost = NAN},
 	};

@@ -1,7 +1,8 @@
 /*
  * The trainer's state, shared by the files of the training loop: trainer.c (epochs), setup.c (data,
- * model, tables), step.c (one exchange and one step), evaluate.c (held-out error), save.c (when and
- * what to save; saver.c writes it). Private to worker/.
+ * model, tables), step.c (one exchange and one step), audit.c (whether all of it was applied),
+ * evaluate.c (held-out error), save.c (when and what to save; saver.c writes it). Private to
+ * worker/.
  */
 #ifndef MARQUEE_WORKER_TRAINER_INTERNAL_H
 #define MARQUEE_WORKER_TRAINER_INTERNAL_H
@@ -61,6 +62,11 @@ struct trainer {
 	struct params_push *pushes; /* [spans.count * (tables + 1)] */
 	struct params_pull *pulls;  /* the same */
 
+	/* the audit */
+	uint64_t examples_read;	   /* of this worker's lanes, since the job's first step */
+	uint64_t audited_step;	   /* of the latest one; UINT64_MAX: none */
+	uint64_t audited_examples; /* that every table had applied then */
+
 	/* results and their display */
 	struct report report;
 	struct train_result result;
@@ -89,8 +95,16 @@ void trainer_fini(struct trainer *trainer);
 /* step.c: trains steps [trainer->step, end), all of one epoch; everything is applied on return. */
 MUST_CHECK enum status trainer_run_steps(struct trainer *trainer, uint64_t end, struct error *err);
 
+/*
+ * Between two steps of all workers, who call it together: every table must have applied exactly the
+ * examples that were read, since the job's first step. DATA_LOSS with both figures, for everyone.
+ */
+MUST_CHECK enum status trainer_audit(struct trainer *trainer, struct error *err);
+
 /* Examples of a step over all lanes. */
 uint64_t trainer_step_examples(const struct trainer *trainer, uint64_t step_in_epoch);
+/* Examples of the job's first `steps` steps. */
+uint64_t trainer_examples(const struct trainer *trainer, uint64_t steps);
 
 /*
  * The rows for what the lanes have loaded into batches[spans->turn], as of the step at hand: unique

@@ -54,6 +54,14 @@ static void draw(struct step *step, uint32_t table, uint64_t number)
 		}
 }
 
+static enum status add(struct aggregate *aggregate, uint32_t table, uint32_t slot, const void *ids,
+	size_t n, const float *gradients, struct error *err)
+{
+	const struct aggregate_segment segment = {
+		.table = table, .slot = slot, .n = n, .ids = ids, .gradients = gradients};
+	return aggregate_add(aggregate, &segment, err);
+}
+
 /* A worker's message: unaligned ids, gradients behind them. */
 struct segment {
 	uint32_t slot;
@@ -113,8 +121,8 @@ static void train(struct store *store, uint32_t workers, uint64_t order_seed)
 		random_shuffle(&random, order, total);
 		for (uint32_t i = 0; i < total; i++) {
 			const struct segment *segment = &segments[order[i]];
-			assert_ok(aggregate_add(aggregate, tables[order[i]], segment->slot,
-					  segment->ids + 4, segment->n, segment->gradients, &err),
+			assert_ok(add(aggregate, tables[order[i]], segment->slot, segment->ids + 4,
+					  segment->n, segment->gradients, &err),
 				&err);
 		}
 		ck_assert_uint_eq(aggregate_count(aggregate), total);
@@ -205,9 +213,9 @@ START_TEST(more_ids_than_a_part_of_the_sums_are_all_applied)
 	for (uint32_t i = 0; i < COUNT; i++)
 		ids[i] = i;
 	assert_ok(aggregate_new(&aggregate, store, &err), &err);
-	assert_ok(aggregate_add(aggregate, 0, 4, ids, COUNT, gradients, &err), &err);
-	assert_ok(aggregate_add(aggregate, 0, 0, ids + 10, COUNT - 10, gradients, &err), &err);
-	assert_ok(aggregate_add(aggregate, 0, 6, ids, 0, NULL, &err), &err);
+	assert_ok(add(aggregate, 0, 4, ids, COUNT, gradients, &err), &err);
+	assert_ok(add(aggregate, 0, 0, ids + 10, COUNT - 10, gradients, &err), &err);
+	assert_ok(add(aggregate, 0, 6, ids, 0, NULL, &err), &err);
 	assert_ok(aggregate_apply(aggregate, 1, &err), &err);
 	ck_assert_uint_eq(store_count(store, 0), COUNT);
 	/* Nothing came: a step of its own. */
@@ -228,14 +236,50 @@ START_TEST(an_id_twice_in_a_segment_is_refused_before_anything_is_applied)
 	const float gradients[3 * DIM] = {0};
 	assert_ok(aggregate_new(&aggregate, store, &err), &err);
 	for (uint32_t slot = 0; slot < 2; slot++)
-		assert_ok(aggregate_add(aggregate, 0, slot, distinct, 3, gradients, &err), &err);
-	assert_ok(aggregate_add(aggregate, 1, 3, twice, 3, gradients, &err), &err);
-	assert_ok(aggregate_add(aggregate, 1, 0, distinct, 3, gradients, &err), &err);
+		assert_ok(add(aggregate, 0, slot, distinct, 3, gradients, &err), &err);
+	assert_ok(add(aggregate, 1, 3, twice, 3, gradients, &err), &err);
+	assert_ok(add(aggregate, 1, 0, distinct, 3, gradients, &err), &err);
 	assert_fails(aggregate_apply(aggregate, 9, &err), STATUS_INVALID_ARGUMENT, &err,
 		"step 9: segment of table 1, slot 3: id 4 comes twice");
 	ck_assert_uint_eq(store_count(store, 0), 0);
 	ck_assert_uint_eq(store_count(store, 1), 0);
 	ck_assert_uint_eq(aggregate_count(aggregate), 0);
+	aggregate_free(aggregate);
+	store_free(store);
+}
+END_TEST
+
+/* Segments without ids count too; what is cut back or refused does not. */
+START_TEST(a_table_counts_the_examples_of_what_was_applied)
+{
+	struct store *store = new_store(2);
+	struct aggregate *aggregate;
+	struct error err;
+	const uint64_t ids[] = {4, 4};
+	const float gradients[2 * DIM] = {0};
+	struct aggregate_segment segment = {
+		.slot = 1, .examples = 30, .n = 1, .ids = ids, .gradients = gradients};
+	assert_ok(aggregate_new(&aggregate, store, &err), &err);
+	assert_ok(aggregate_add(aggregate, &segment, &err), &err);
+	segment.slot = 2;
+	segment.examples = 12;
+	segment.n = 0;
+	assert_ok(aggregate_add(aggregate, &segment, &err), &err);
+	segment.slot = 3;
+	assert_ok(aggregate_add(aggregate, &segment, &err), &err);
+	aggregate_cut(aggregate, 2);
+	ck_assert_uint_eq(store_examples(store, 0), 0);
+	assert_ok(aggregate_apply(aggregate, 1, &err), &err);
+	ck_assert_uint_eq(store_examples(store, 0), 42);
+	ck_assert_uint_eq(store_examples(store, 1), 0);
+	segment.n = 2;
+	for (segment.slot = 0; segment.slot < 2; segment.slot++)
+		assert_ok(aggregate_add(aggregate, &segment, &err), &err);
+	ck_assert_int_eq(aggregate_apply(aggregate, 2, &err), STATUS_INVALID_ARGUMENT);
+	ck_assert_uint_eq(store_examples(store, 0), 42);
+	store_set_examples(store, 1, 7);
+	store_count_examples(store, 1, 1);
+	ck_assert_uint_eq(store_examples(store, 1), 8);
 	aggregate_free(aggregate);
 	store_free(store);
 }
@@ -259,20 +303,20 @@ START_TEST(a_bad_segment_is_refused_and_leaves_the_others)
 	while (shard_of(virtual_shard_of(foreign), 2) != 1)
 		foreign++;
 	const float gradient = 1.0f;
-	assert_ok(aggregate_add(aggregate, table, 0, &own, 1, &gradient, &err), &err);
-	assert_fails(aggregate_add(aggregate, table, 0, &own, 1, &gradient, &err),
-		STATUS_INVALID_ARGUMENT, &err, "slot 0 has one already");
-	assert_fails(aggregate_add(aggregate, table, LANES_MAX, &own, 1, &gradient, &err),
+	assert_ok(add(aggregate, table, 0, &own, 1, &gradient, &err), &err);
+	assert_fails(add(aggregate, table, 0, &own, 1, &gradient, &err), STATUS_INVALID_ARGUMENT,
+		&err, "slot 0 has one already");
+	assert_fails(add(aggregate, table, LANES_MAX, &own, 1, &gradient, &err),
 		STATUS_INVALID_ARGUMENT, &err, "slot 256 is no lane");
-	assert_fails(aggregate_add(aggregate, table, 1, &foreign, 1, &gradient, &err),
+	assert_fails(add(aggregate, table, 1, &foreign, 1, &gradient, &err),
 		STATUS_INVALID_ARGUMENT, &err, "segment of slot 1: table a: id");
-	assert_fails(aggregate_add(aggregate, 5, 1, &own, 1, &gradient, &err), STATUS_NOT_FOUND,
-		&err, "no table 5");
-	assert_fails(aggregate_add(aggregate, table, 1, &own, SIZE_MAX, &gradient, &err),
+	assert_fails(add(aggregate, 5, 1, &own, 1, &gradient, &err), STATUS_NOT_FOUND, &err,
+		"no table 5");
+	assert_fails(add(aggregate, table, 1, &own, SIZE_MAX, &gradient, &err),
 		STATUS_INVALID_ARGUMENT, &err, "ids, at most");
 	ck_assert_uint_eq(aggregate_count(aggregate), 1);
 	/* Cut back, as when a later segment of a push is refused. */
-	assert_ok(aggregate_add(aggregate, table, 7, &own, 1, &gradient, &err), &err);
+	assert_ok(add(aggregate, table, 7, &own, 1, &gradient, &err), &err);
 	aggregate_cut(aggregate, 1);
 	aggregate_cut(aggregate, 5);
 	ck_assert_uint_eq(aggregate_count(aggregate), 1);
@@ -293,6 +337,7 @@ int main(void)
 		rows_are_created_in_one_order_whatever_the_order_of_arrival,
 		more_ids_than_a_part_of_the_sums_are_all_applied,
 		an_id_twice_in_a_segment_is_refused_before_anything_is_applied,
-		a_bad_segment_is_refused_and_leaves_the_others, NULL};
+		a_bad_segment_is_refused_and_leaves_the_others,
+		a_table_counts_the_examples_of_what_was_applied, NULL};
 	return run_cases("aggregate", cases);
 }

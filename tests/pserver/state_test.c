@@ -241,6 +241,49 @@ START_TEST(only_worker_zero_restores)
 }
 END_TEST
 
+static enum status audit(bool restored, uint64_t examples, uint64_t *ret, struct error *err)
+{
+	Marquee__Ps__V1__AuditRequest request = MARQUEE__PS__V1__AUDIT_REQUEST__INIT;
+	struct rpc_reply reply;
+	request.restore = restored;
+	request.examples = examples;
+	enum status status = ps_client_call(&client, "Audit", &request.base, WAIT_MS, &reply, err);
+	if (status == STATUS_OK) {
+		const Marquee__Ps__V1__AuditReply *body = (const void *)reply.body;
+		ck_assert_uint_eq(body->n_examples, 2);
+		ck_assert_uint_eq(body->examples[1], body->examples[0]);
+		*ret = body->examples[0];
+	}
+	return status;
+}
+
+START_TEST(the_tables_counts_are_restored_before_the_first_push_only)
+{
+	struct error err;
+	struct ps_job job = ps_job_defaults();
+	uint64_t found;
+	open_all(&job);
+	assert_ok(audit(false, 7, &found, &err), &err);
+	ck_assert_uint_eq(found, 0);
+	assert_ok(audit(true, UINT64_C(1) << 40, &found, &err), &err);
+	ck_assert_uint_eq(found, UINT64_C(1) << 40);
+	push_rows();
+	assert_fails(audit(true, 7, &found, &err), STATUS_FAILED_PRECONDITION, &err,
+		"before the first push");
+	assert_ok(audit(false, 0, &found, &err), &err);
+	ck_assert_uint_eq(found, UINT64_C(1) << 40);
+	close_all();
+	job.workers = 2;
+	open_all(&job);
+	ps_client_close(&client);
+	ps_client_open(&client, ps_server_url(server), "job", 1, 1);
+	assert_ok(ps_client_join(&client, &job, &err), &err);
+	assert_fails(audit(true, 7, &found, &err), STATUS_PERMISSION_DENIED, &err, "worker 0");
+	assert_ok(audit(false, 0, &found, &err), &err);
+	close_all();
+}
+END_TEST
+
 START_TEST(statistics_count_rows_steps_and_bytes)
 {
 	struct ps_job job = ps_job_defaults();
@@ -439,6 +482,7 @@ int main(void)
 	const TTest *const cases[] = {a_snapshot_in_pieces_restores_the_same_tables,
 		a_cut_is_read_as_it_was_while_steps_are_applied, only_worker_zero_cuts,
 		a_worker_zero_that_starts_again_cuts_again, only_worker_zero_restores,
+		the_tables_counts_are_restored_before_the_first_push_only,
 		statistics_count_rows_steps_and_bytes, counts_that_do_not_fit_the_bytes_are_refused,
 		a_pull_whose_rows_exceed_a_message_is_refused_before_they_are_made,
 		a_push_that_cannot_be_summed_is_refused_and_async_goes_on,

@@ -130,7 +130,7 @@ def check(client):
     before = struct.unpack("<4f", raw)
     assert all(-0.25 <= x < 0.25 for x in before)
 
-    push = text(2, number(2, 1) + number(3, 2))
+    push = text(2, number(2, 1) + number(3, 2) + number(4, 10))
     push_pull = text(1, push) + text(2, pull(1))
     gradients = struct.pack("<4f", 1, 2, 3, 4)
     status, message, _, raw = client.call("PushPull", push_pull, ids + gradients + ids)
@@ -144,6 +144,9 @@ def check(client):
 
     status, message, _, _ = client.call("Pull", pull(1), ids[:8])
     assert status == 3 and "raw data" in message, message
+    status, message, body, _ = client.call("Audit")
+    assert status == 0 and body[1] == varint(10), "the examples of one push, of which a repeat came"
+
     status, message, _, _ = client.call("Pulll")
     assert status == 12, message
     status, message, _, _ = client.call("Leave")

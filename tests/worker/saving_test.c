@@ -168,6 +168,18 @@ static enum status digest(struct params *params, struct digest *ret, struct erro
 	return inner->operations->digest(inner, ret, err);
 }
 
+static enum status audit(struct params *params, uint64_t examples, struct error *err)
+{
+	struct params *inner = late_of(params)->inner;
+	return inner->operations->audit(inner, examples, err);
+}
+
+static enum status restore_examples(struct params *params, uint64_t examples, struct error *err)
+{
+	struct params *inner = late_of(params)->inner;
+	return inner->operations->restore_examples(inner, examples, err);
+}
+
 static enum status leave(struct params *params, bool failed, struct error *err)
 {
 	struct params *inner = late_of(params)->inner;
@@ -191,6 +203,8 @@ static struct params *make_late(void *context, struct params *inner)
 		.uncut = uncut,
 		.restore = restore,
 		.digest = digest,
+		.audit = audit,
+		.restore_examples = restore_examples,
 		.leave = leave,
 		.free = late_free,
 	};
@@ -204,6 +218,8 @@ static struct params *make_late(void *context, struct params *inner)
 		.uncut = uncut,
 		.restore = restore,
 		.digest = digest,
+		.audit = audit,
+		.restore_examples = restore_examples,
 		.leave = leave,
 		.free = late_free,
 	};
