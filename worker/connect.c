@@ -187,8 +187,6 @@ enum status connector_connect(
 	const char *urls[SERVERS_MAX];
 	for (uint32_t i = 0; i < connector->url_count; i++)
 		urls[i] = connector->urls[i];
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
 	const struct params_remote_options options = {
 		.urls = urls,
 		.url_count = connector->url_count,
@@ -197,7 +195,7 @@ enum status connector_connect(
 		.tls = &connector->options.tls,
 		.worker = connector->comm->rank,
 		.workers = connector->comm->workers,
-		.incarnation = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
+		.incarnation = clock_unix_ns(),
 		.connect_timeout_s = connector->options.connect_timeout_s,
 		.deadline_s = connector->deadline_s,
 		.clock = clock_real(),

@@ -112,9 +112,10 @@ static void add_run_flags(struct train_flags *flags, struct train_options *o)
 	add_flag(flags,
 		(struct flag){"metrics-every", FLAG_U64, &o->metrics_every, "N",
 			"and one every N steps (default 0: epochs only)", 0, 0, NULL, NULL, false});
-	add_flag(flags, (struct flag){"log-dir", FLAG_STRING, &o->texts.log_dir, "DIR",
-				"TensorBoard event files (not in this version: refused)", 0, 0,
-				NULL, NULL, false});
+	add_flag(flags, (struct flag){"log-dir", FLAG_STRING, &o->log_dir, "DIR",
+				"write TensorBoard event files here: curves every --metrics-every "
+				"steps (default 100), row norms every epoch",
+				0, 0, NULL, NULL, false});
 	add_flag(flags, (struct flag){"skip-bad-lines", FLAG_BOOL, &o->skip_bad_lines, NULL,
 				"count and skip malformed lines instead of stopping", 0, 0, NULL,
 				NULL, false});
@@ -211,10 +212,6 @@ static enum status check(const struct train_options *options, struct error *err)
 			"--batch-size %llu is not divisible by --lanes %llu",
 			(unsigned long long)options->batch_size,
 			(unsigned long long)options->lanes);
-	if (options->texts.log_dir)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"--log-dir: TensorBoard event files are not in this version; use "
-			"--dump-metrics");
 	if ((options->resume || options->restart || options->checkpoint_every) &&
 		!options->checkpoint_dir)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "%s needs --checkpoint-dir",

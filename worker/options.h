@@ -59,6 +59,7 @@ struct train_options {
 	bool restart;		  /* discard the checkpoints that are there */
 	const char *dump_metrics; /* a path for JSON lines; NULL: none */
 	uint64_t metrics_every;	  /* steps; 0: per epoch only */
+	const char *log_dir;	  /* a directory for TensorBoard's event files; NULL: none */
 	bool skip_bad_lines;
 
 	/* Resources. */
@@ -67,7 +68,7 @@ struct train_options {
 
 	/* Raw text of options that become values in train_options_finish(). */
 	struct train_option_texts {
-		const char *mode, *shuffle, *optimizer, *model_file, *log_dir, *wire_dtype;
+		const char *mode, *shuffle, *optimizer, *model_file, *wire_dtype;
 		double learning_rate;
 	} texts;
 

@@ -139,6 +139,8 @@ struct params {
 	struct table_spec tables[PARAMS_TABLES_MAX];
 	uint32_t record_floats[PARAMS_TABLES_MAX]; /* row and slots */
 	struct params_traffic traffic;		   /* of exchanges; the user may set it back to 0 */
+	/* Steps that the slowest worker lacked in the rows that came last; 0 in sync mode. */
+	uint64_t staleness;
 };
 
 /* Tables in this process. Copies the specs. Single worker only. */

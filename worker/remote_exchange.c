@@ -235,6 +235,11 @@ static enum status widen(struct remote_leg *leg, struct rpc_bytes raw, struct er
 	return status;
 }
 
+static uint64_t staleness(const struct params_step *step, const Marquee__Ps__V1__PullReply *reply)
+{
+	return reply->step < step->pull_step ? step->pull_step - reply->step : 0;
+}
+
 static enum status finish(struct remote_leg *leg, const char *url, struct error *err)
 {
 	const struct params_step *step = leg->step;
@@ -246,6 +251,7 @@ static enum status finish(struct remote_leg *leg, const char *url, struct error 
 	if (reply.raw.size != wanted)
 		return error_set(err, STATUS_DATA_LOSS, "%s: %zu bytes of rows came, expected %zu",
 			url, reply.raw.size, wanted);
+	leg->staleness = staleness(step, (const Marquee__Ps__V1__PullReply *)reply.body);
 	if (leg->remote->dtype == WIRE_BF16)
 		status = widen(leg, reply.raw, err);
 	if (status == STATUS_OK)
@@ -344,11 +350,14 @@ static enum status finish_legs(struct remote *remote, struct remote_slot *slot, 
 	enum status first, struct error *err)
 {
 	bool kept = false;
+	remote->params.staleness = 0;
 	for (uint32_t s = 0; s < started; s++) {
 		struct remote_leg *leg = &slot->legs[s];
 		struct error failure;
 		if (finish(leg, rpc_channel_url(remote->servers[s].channel), &failure) != STATUS_OK)
 			first = add_failure(first, err, &failure);
+		if (leg->step->has_pull && leg->staleness > remote->params.staleness)
+			remote->params.staleness = leg->staleness;
 		count_traffic(&remote->params.traffic, leg->call);
 		for (uint32_t i = 0; leg->step->has_pull && i < leg->step->pull_count; i++)
 			kept |= !leg->step->pulls[i].rows;

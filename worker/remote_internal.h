@@ -30,6 +30,7 @@ struct remote_leg {
 	size_t table_capacity, table_list_capacity;
 	float *widened; /* rows that came as bf16 */
 	size_t widened_capacity;
+	uint64_t staleness; /* of the rows that came last */
 };
 
 /* An exchange, and what is kept from one to the next. */

@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/text_table.h"
+#include "worker/event_log.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -14,7 +15,8 @@
 void report_init(struct report *report, const struct report_options *options)
 {
 	*report = (struct report){.options = *options, .smooth_cost = NAN};
-	report->examples = report->examples_at_epoch = options->done_examples;
+	report->examples = report->examples_at_epoch = report->examples_at_event =
+		options->done_examples;
 	progress_init(&report->progress, options->progress_descriptor, options->clock,
 		options->total_examples, "ratings");
 }
@@ -82,35 +84,68 @@ static enum status write_line(
 	return STATUS_OK;
 }
 
-void report_step(struct report *report, uint64_t step, uint64_t examples, double cost)
+static double rate(uint64_t count, double seconds)
 {
-	report->examples += examples;
-	if (isfinite(cost))
-		report->smooth_cost =
-			isfinite(report->smooth_cost)
-				? report->smooth_cost + SMOOTHING * (cost - report->smooth_cost)
-				: cost;
-	if (report->options.progress_descriptor >= 0)
-		progress_update(&report->progress, report->examples, report->smooth_cost);
-	if (!report->options.metrics || !report->options.metrics_every ||
-		(step + 1) % report->options.metrics_every != 0)
-		return;
-	double seconds = training_seconds(report);
-	uint64_t trained = report->examples - report->options.done_examples;
+	return seconds > 0 ? (double)count / seconds : NAN;
+}
+
+static enum status write_step_events(
+	struct report *report, const struct report_step *step, struct error *err)
+{
+	const double seconds = training_seconds(report);
+	const double spent = seconds - report->seconds_at_event;
+	const struct event_log_step events = {
+		.step = step->step + 1,
+		.cost = step->cost,
+		.ratings_per_second = rate(report->examples - report->examples_at_event, spent),
+		.rows_per_second = rate(report->rows - report->rows_at_event, spent),
+		.staleness = step->staleness,
+	};
+	report->seconds_at_event = seconds;
+	report->examples_at_event = report->examples;
+	report->rows_at_event = report->rows;
+	return event_log_step(report->options.events, &events, err);
+}
+
+static enum status write_step_line(
+	struct report *report, const struct report_step *step, struct error *err)
+{
+	const double seconds = training_seconds(report);
 	/* What is measured once an epoch is null here. */
 	const struct report_epoch line = {.epoch = report->epoch,
-		.step = step + 1,
+		.step = step->step + 1,
 		.seconds = seconds,
-		.ratings_per_second = seconds > 0 ? (double)trained / seconds : NAN,
-		.train_cost = cost,
+		.ratings_per_second =
+			rate(report->examples - report->options.done_examples, seconds),
+		.train_cost = step->cost,
 		.test_rmse = NAN,
 		.test_mae = NAN,
 		.wire_bytes_per_rating = NAN,
 		.wire_messages_per_rating = NAN,
 		.checkpoint_blocked_seconds = NAN};
+	return write_line(report, &line, err);
+}
+
+void report_step(struct report *report, const struct report_step *step)
+{
+	report->examples += step->examples;
+	report->rows += step->rows;
+	if (isfinite(step->cost))
+		report->smooth_cost =
+			isfinite(report->smooth_cost)
+				? report->smooth_cost +
+					  SMOOTHING * (step->cost - report->smooth_cost)
+				: step->cost;
+	if (report->options.progress_descriptor >= 0)
+		progress_update(&report->progress, report->examples, report->smooth_cost);
+	/* A full disk must not end the training here: what is written of the epoch reports it. */
 	struct error ignored;
-	/* A full disk must not end the training: the epoch's own line reports it. */
-	if (write_line(report, &line, &ignored) != STATUS_OK)
+	if (event_log_is_due(report->options.events, step->step))
+		(void)!write_step_events(report, step, &ignored);
+	if (!report->options.metrics || !report->options.metrics_every ||
+		(step->step + 1) % report->options.metrics_every != 0)
+		return;
+	if (write_step_line(report, step, &ignored) != STATUS_OK)
 		clearerr(report->options.metrics);
 }
 
@@ -149,8 +184,7 @@ enum status report_epoch_end(struct report *report, struct report_epoch *epoch, 
 	double seconds = training_seconds(report);
 	double spent = seconds - report->seconds_at_epoch;
 	epoch->seconds = seconds;
-	epoch->ratings_per_second =
-		spent > 0 ? (double)(report->examples - report->examples_at_epoch) / spent : NAN;
+	epoch->ratings_per_second = rate(report->examples - report->examples_at_epoch, spent);
 	epoch->checkpoint_blocked_seconds = report->blocked_seconds;
 	report->blocked_seconds = 0;
 	report->seconds_at_epoch = seconds;
@@ -162,8 +196,9 @@ enum status report_epoch_end(struct report *report, struct report_epoch *epoch, 
 	report->epochs[report->epoch_count++] = *epoch;
 	if (report->options.out && report->options.progress_descriptor >= 0)
 		print_epoch(report, epoch);
-	if (!report->options.metrics)
-		return STATUS_OK;
+	status = event_log_epoch(report->options.events, epoch, err);
+	if (status != STATUS_OK || !report->options.metrics)
+		return status;
 	return write_line(report, epoch, err);
 }
 

@@ -29,12 +29,24 @@ struct report_epoch {
 	bool best;
 };
 
+/* A step that was computed. */
+struct report_step {
+	uint64_t step;	    /* 0-based */
+	uint64_t examples;  /* over all lanes */
+	double cost;	    /* the mean of this worker's lanes */
+	uint64_t rows;	    /* distinct rows that this worker pulled for it */
+	uint64_t staleness; /* steps that were missing in them */
+};
+
+struct event_log;
+
 struct report_options {
 	const struct clock *clock;
 	FILE *out;		  /* for people; NULL: silent */
 	int progress_descriptor;  /* -1: none */
 	FILE *metrics;		  /* borrowed, for JSON lines; NULL: none */
 	const char *metrics_path; /* its name, for messages */
+	struct event_log *events; /* borrowed; NULL: none */
 	uint64_t metrics_every;	  /* steps; 0: none but epochs */
 	uint64_t epochs;
 	uint64_t total_examples; /* that the whole run will train, with those done before */
@@ -54,6 +66,10 @@ struct report {
 	uint64_t examples_at_epoch;
 	double seconds_at_epoch;
 	double blocked_seconds; /* since the epoch began */
+	uint64_t rows;		/* pulled by this run */
+	/* where the event log's latest curves end */
+	double seconds_at_event;
+	uint64_t examples_at_event, rows_at_event;
 };
 
 void report_init(struct report *report, const struct report_options *options);
@@ -63,8 +79,7 @@ void report_fini(struct report *report);
 void report_start(struct report *report, uint64_t epoch);
 void report_stop(struct report *report);
 
-/* A step was computed: its examples over all lanes and the mean cost of this worker's. */
-void report_step(struct report *report, uint64_t step, uint64_t examples, double cost);
+void report_step(struct report *report, const struct report_step *step);
 
 /* Training has waited for a checkpoint to begin. */
 void report_blocked(struct report *report, double seconds);

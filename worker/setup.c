@@ -1,6 +1,7 @@
 /* What a training run needs before its first step: data, model, lanes, buffers, tables. */
 #include "common/base/memory.h"
 #include "common/checkpoint/directory.h"
+#include "worker/event_log.h"
 #include "worker/trainer_internal.h"
 
 #include <errno.h>
@@ -29,6 +30,8 @@ enum status trainer_open_outputs(struct trainer *trainer, struct error *err)
 			status = error_set_errno(
 				err, errno, "--dump-metrics: %s", options->dump_metrics);
 	}
+	if (trainer->comm->rank == 0 && options->log_dir && status == STATUS_OK)
+		status = event_log_open(&trainer->events, options->log_dir, err);
 	return comm_agree(trainer->comm, status, err);
 }
 
@@ -198,6 +201,7 @@ static void open_report(struct trainer *trainer)
 		.progress_descriptor = first ? trainer->setup->progress_descriptor : -1,
 		.metrics = trainer->metrics,
 		.metrics_path = trainer->options.dump_metrics,
+		.events = trainer->events,
 		.metrics_every = trainer->options.metrics_every,
 		.epochs = trainer->options.epochs,
 		.total_examples = trainer_examples(trainer, trainer->last_step),
@@ -256,6 +260,9 @@ enum status trainer_open(struct trainer *trainer, const struct resume *resume, s
 	if (status == STATUS_OK)
 		status = open_saver(trainer, err);
 	if (status == STATUS_OK)
+		status = event_log_begin(
+			trainer->events, trainer->model, &trainer->options, trainer->step, err);
+	if (status == STATUS_OK)
 		open_report(trainer);
 	return comm_agree_all(trainer->comm, status, err);
 }
@@ -264,6 +271,7 @@ void trainer_fini(struct trainer *trainer)
 {
 	saver_free(trainer->saver);
 	report_fini(&trainer->report);
+	event_log_close(trainer->events);
 	if (trainer->metrics)
 		fclose(trainer->metrics);
 	if (trainer->checkpoint_lock >= 0)

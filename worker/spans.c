@@ -195,6 +195,14 @@ static const struct span *span_of_lane(
 	return span;
 }
 
+uint64_t spans_row_count(const struct spans *spans)
+{
+	uint64_t rows = 0;
+	for (uint32_t i = 0; i < spans->table_count * spans->count; i++)
+		rows += spans->pulls[i].count;
+	return rows;
+}
+
 void spans_lane_rows(const struct spans *spans, uint32_t lane, struct model_rows *ret_rows)
 {
 	uint32_t within;

@@ -73,6 +73,9 @@ void spans_fini(struct spans *spans);
 MUST_CHECK enum status spans_collect(
 	struct spans *spans, const struct lane *lanes, uint32_t table, struct error *err);
 
+/* Rows over all tables and spans. */
+uint64_t spans_row_count(const struct spans *spans);
+
 /* Where a lane (its number within the block) finds its rows; ret_rows[table_count]. */
 void spans_lane_rows(const struct spans *spans, uint32_t lane, struct model_rows *ret_rows);
 

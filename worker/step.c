@@ -12,6 +12,7 @@
  *
  * Gradients and rows of two steps are alive at once, so batches and spans take turns.
  */
+#include "worker/event_log.h"
 #include "worker/trainer_internal.h"
 
 #include <math.h>
@@ -350,6 +351,23 @@ static double own_cost(const struct trainer *trainer, uint64_t examples)
 	return examples ? cost / (double)examples : NAN;
 }
 
+static void count_step(struct trainer *trainer, const struct spans *current)
+{
+	const uint64_t examples = own_examples(trainer);
+	trainer->examples_read += examples;
+	const struct report_step done = {
+		.step = trainer->step,
+		.examples =
+			trainer_step_examples(trainer, trainer->step % trainer->steps_per_epoch),
+		.cost = own_cost(trainer, examples),
+		.rows = spans_row_count(current),
+		.staleness = trainer->params->staleness,
+	};
+	if (event_log_is_due(trainer->events, trainer->step))
+		event_log_sample(trainer->events, current);
+	report_step(&trainer->report, &done);
+}
+
 static enum status run_step(struct trainer *trainer, bool last, struct error *err)
 {
 	struct spans *current = &trainer->spans[trainer->turn];
@@ -358,11 +376,7 @@ static enum status run_step(struct trainer *trainer, bool last, struct error *er
 	enum status status = trainer_each_lane(trainer, passes, last ? 1 : 2, err);
 	if (status != STATUS_OK)
 		return status;
-	const uint64_t examples = own_examples(trainer);
-	trainer->examples_read += examples;
-	report_step(&trainer->report, trainer->step,
-		trainer_step_examples(trainer, trainer->step % trainer->steps_per_epoch),
-		own_cost(trainer, examples));
+	count_step(trainer, current);
 	status = merge_tables(trainer, current, next, err);
 	if (status == STATUS_OK)
 		status = start_dense_sum(trainer, err);

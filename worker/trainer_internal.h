@@ -69,6 +69,7 @@ struct trainer {
 
 	/* results and their display */
 	struct report report;
+	struct event_log *events; /* worker 0: of --log-dir; NULL: none */
 	struct train_result result;
 	double best_rmse;	/* of the best epoch so far; INFINITY: none */
 	uint64_t saved_step;	/* of the newest checkpoint; UINT64_MAX: none */

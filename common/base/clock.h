@@ -18,6 +18,9 @@ struct clock {
 /* CLOCK_MONOTONIC. Static; never freed. */
 const struct clock *clock_real(void);
 
+/* Nanoseconds since 1970, which may jump: for names, numbers of starts, and what people read. */
+uint64_t clock_unix_ns(void);
+
 static inline uint64_t clock_now_ns(const struct clock *clock)
 {
 	return clock->now_ns(clock);

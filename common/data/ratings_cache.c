@@ -219,10 +219,8 @@ static enum status fill(const struct opening *opening, int descriptor, const cha
 	const struct ratings_cache *cache = opening->cache;
 	struct ratings_origin origin = {.catalog = ratings_catalog_hash(cache->catalog)};
 	struct ratings_writer writer;
-	struct timespec now;
 	/* A change in the tick of the clock in which we begin would not show in the time. */
-	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t age = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - opening->source.mtime_ns;
+	int64_t age = (int64_t)clock_unix_ns() - opening->source.mtime_ns;
 	if (age >= 0 && age < TICK_NS)
 		sleep_ns(TICK_NS - age);
 	enum status status = ratings_writer_init(&writer, descriptor, path, err);
