@@ -277,12 +277,12 @@ static void ps_leave(Marquee__Ps__V1__ParameterServer_Service *service,
 	Marquee__Ps__V1__LeaveReply reply = MARQUEE__PS__V1__LEAVE_REPLY__INIT;
 	struct error err;
 	struct job *job, *ended = NULL;
-	if (has_left(server, caller)) {
-		closure(&reply, closure_data);
-		return;
-	}
 	if (ps_lock_job(server, closure_data, &job, &err) != STATUS_OK) {
-		rpc_server_call_fail_with(closure_data, &err);
+		/* In this order: an attempt of the same call may leave at any moment. */
+		if (has_left(server, caller))
+			closure(&reply, closure_data);
+		else
+			rpc_server_call_fail_with(closure_data, &err);
 		return;
 	}
 	struct step_call *list = NULL;
