@@ -1,0 +1,238 @@
+#include "tests/sim/disk.h"
+
+#include "common/base/hash.h"
+#include "tests/sim/world.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_MAX	 1024
+#define PATH_BYTES	 512u
+#define OPERATION_US_MAX 60u
+#define SLOW_MS_MAX	 400u /* some operations take long, and training goes on */
+#define SLOW_PERMYRIAD	 150u
+
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl*) */
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __real_mkostemp(char *path, int flags);
+int __wrap_mkostemp(char *path, int flags);
+int __real_close(int descriptor);
+int __wrap_close(int descriptor);
+ssize_t __real_pwrite(int descriptor, const void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pwrite(int descriptor, const void *bytes, size_t size, off_t offset);
+int __real_fallocate(int descriptor, int mode, off_t offset, off_t size);
+int __wrap_fallocate(int descriptor, int mode, off_t offset, off_t size);
+int __real_fsync(int descriptor);
+int __wrap_fsync(int descriptor);
+int __real_sync_file_range(int descriptor, off_t offset, off_t size, unsigned int flags);
+int __wrap_sync_file_range(int descriptor, off_t offset, off_t size, unsigned int flags);
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+int __real_renameat2(int from_at, const char *from, int to_at, const char *to, unsigned int flags);
+int __wrap_renameat2(int from_at, const char *from, int to_at, const char *to, unsigned int flags);
+int __real_mkdir(const char *path, mode_t mode);
+int __wrap_mkdir(const char *path, mode_t mode);
+int __real_rmdir(const char *path);
+int __wrap_rmdir(const char *path);
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+
+static struct disk {
+	const char *root;
+	struct descriptor {
+		const struct sim_process *process; /* NULL: not open in the world */
+		char path[PATH_BYTES];		   /* below the root; "": elsewhere */
+	} descriptors[DESCRIPTORS_MAX];
+	uint64_t operations, failures;
+	uint64_t fail_first, fail_for_ns, fail_until_ns;
+	int fail_errno;
+} disk;
+
+void sim_disk_begin(void)
+{
+	for (int i = 0; i < DESCRIPTORS_MAX; i++)
+		if (disk.descriptors[i].process)
+			__real_close(i);
+	memset(&disk, 0, sizeof(disk));
+}
+
+void sim_disk_watch(const char *root)
+{
+	disk.root = root;
+}
+
+void sim_disk_fail(uint64_t first, uint64_t for_ns, int error_number)
+{
+	disk.fail_first = first;
+	disk.fail_for_ns = for_ns;
+	disk.fail_errno = error_number;
+}
+
+uint64_t sim_disk_failures(void)
+{
+	return disk.failures;
+}
+
+void sim_disk_forget(const struct sim_process *process)
+{
+	for (int i = 0; i < DESCRIPTORS_MAX; i++)
+		if (disk.descriptors[i].process == process) {
+			disk.descriptors[i].process = NULL;
+			__real_close(i);
+		}
+}
+
+/* The part of the path below the root; NULL: it is elsewhere. */
+static const char *below_root(const char *path)
+{
+	size_t length = disk.root ? strlen(disk.root) : 0;
+	if (!length || strncmp(path, disk.root, length) != 0 ||
+		(path[length] != '/' && path[length] != '\0'))
+		return NULL;
+	return path + length;
+}
+
+/*
+ * An operation that changes the path: takes its time, during which its process may die. False: it
+ * fails, with errno.
+ */
+static bool changes(const char *what, const char *path)
+{
+	if (!path)
+		return true;
+	sim_trace(what, hash_bytes(path, strlen(path), 0), disk.operations);
+	sim_note("disk: %s %s", what, path);
+	if (sim_chance(SIM_DISK, SLOW_PERMYRIAD))
+		sim_sleep(SIM_MS * (1 + sim_draw(SIM_DISK, SLOW_MS_MAX)));
+	else
+		sim_sleep(SIM_US * (1 + sim_draw(SIM_DISK, OPERATION_US_MAX)));
+	if (disk.operations++ == disk.fail_first && disk.fail_for_ns)
+		disk.fail_until_ns = sim_now_ns() + disk.fail_for_ns;
+	if (sim_now_ns() >= disk.fail_until_ns)
+		return true;
+	disk.failures++;
+	sim_note("disk: %s %s fails: %s", what, path, strerror(disk.fail_errno));
+	errno = disk.fail_errno;
+	return false;
+}
+
+static const char *path_of(int descriptor)
+{
+	if (!sim_inside() || descriptor < 0 || descriptor >= DESCRIPTORS_MAX ||
+		!disk.descriptors[descriptor].process || !disk.descriptors[descriptor].path[0])
+		return NULL;
+	return disk.descriptors[descriptor].path;
+}
+
+static int take_note(int descriptor, const char *below)
+{
+	if (descriptor < 0)
+		return descriptor;
+	if (descriptor >= DESCRIPTORS_MAX)
+		abort();
+	disk.descriptors[descriptor].process = sim_self();
+	snprintf(disk.descriptors[descriptor].path, PATH_BYTES, "%s",
+		!below	   ? ""
+		: below[0] ? below
+			   : "/");
+	return descriptor;
+}
+
+int __wrap_open(const char *path, int flags, ...)
+{
+	va_list args;
+	va_start(args, flags);
+	mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	if (!sim_inside())
+		return __real_open(path, flags, mode);
+	const char *below = below_root(path);
+	if ((flags & O_CREAT) && !changes("create", below))
+		return -1;
+	return take_note(__real_open(path, flags, mode), below);
+}
+
+int __wrap_mkostemp(char *path, int flags)
+{
+	int descriptor = __real_mkostemp(path, flags);
+	return sim_inside() ? take_note(descriptor, NULL) : descriptor;
+}
+
+int __wrap_close(int descriptor)
+{
+	if (sim_inside() && descriptor >= 0 && descriptor < DESCRIPTORS_MAX)
+		disk.descriptors[descriptor].process = NULL;
+	return __real_close(descriptor);
+}
+
+/* A write that fails may have written a part. */
+ssize_t __wrap_pwrite(int descriptor, const void *bytes, size_t size, off_t offset)
+{
+	if (!changes("write", path_of(descriptor))) {
+		int reason = errno;
+		(void)!__real_pwrite(descriptor, bytes, size / 2, offset);
+		errno = reason;
+		return -1;
+	}
+	return __real_pwrite(descriptor, bytes, size, offset);
+}
+
+int __wrap_fallocate(int descriptor, int mode, off_t offset, off_t size)
+{
+	return changes("allocate", path_of(descriptor))
+		       ? __real_fallocate(descriptor, mode, offset, size)
+		       : -1;
+}
+
+int __wrap_fsync(int descriptor)
+{
+	const char *path = path_of(descriptor);
+	if (!sim_inside())
+		return __real_fsync(descriptor);
+	return changes("sync", path) ? 0 : -1;
+}
+
+int __wrap_sync_file_range(int descriptor, off_t offset, off_t size, unsigned int flags)
+{
+	return sim_inside() ? 0 : __real_sync_file_range(descriptor, offset, size, flags);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+	return changes("rename", sim_inside() ? below_root(to) : NULL) ? __real_rename(from, to)
+								       : -1;
+}
+
+int __wrap_renameat2(int from_at, const char *from, int to_at, const char *to, unsigned int flags)
+{
+	return changes("exchange", sim_inside() ? below_root(to) : NULL)
+		       ? __real_renameat2(from_at, from, to_at, to, flags)
+		       : -1;
+}
+
+int __wrap_mkdir(const char *path, mode_t mode)
+{
+	struct stat info;
+	const char *below = sim_inside() ? below_root(path) : NULL;
+	if (below && stat(path, &info) == 0)
+		below = NULL; /* changes nothing */
+	return changes("mkdir", below) ? __real_mkdir(path, mode) : -1;
+}
+
+int __wrap_rmdir(const char *path)
+{
+	return changes("rmdir", sim_inside() ? below_root(path) : NULL) ? __real_rmdir(path) : -1;
+}
+
+int __wrap_unlink(const char *path)
+{
+	return changes("unlink", sim_inside() ? below_root(path) : NULL) ? __real_unlink(path) : -1;
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl*) */

@@ -1,0 +1,208 @@
+/*
+ * Whole jobs under schedules of faults, each of them drawn from a seed.
+ *
+ *     MARQUEE_SIM_SCHEDULES=10000   how many schedules, instead of some hundred
+ *     MARQUEE_SIM_SEED=4711	     the first one's seed; with MARQUEE_SIM_SCHEDULES=1 that one
+ * alone MARQUEE_SIM_TRACE=1	     prints what happens
+ */
+#include "common/base/flags.h"
+#include "tests/sim/schedule.h"
+#include "tests/support/cluster.h"
+#include "tests/support/scratch.h"
+#include "tests/support/suite.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCHEDULES	120u
+#define PLANT_SCHEDULES 24u
+#define USERS		40u
+#define MOVIES		30u
+#define RATINGS		450u
+
+static char data[PATH_SIZE];
+static struct digest steps[SIM_STEPS + 1];
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+	uint64_t number = otherwise;
+	if (text)
+		ck_assert_msg(parse_u64(text, &number, NULL) == STATUS_OK, "%s=%s: no number", name,
+			text);
+	return number;
+}
+
+static struct sim_schedule schedules(unsigned int trouble)
+{
+	return (struct sim_schedule){.seed = number_from("MARQUEE_SIM_SEED", 1),
+		.data = data,
+		.trouble = trouble,
+		.steps = steps};
+}
+
+static struct sim_report *run(const struct sim_schedule *like, uint64_t count)
+{
+	struct sim_report *reports = calloc(count, sizeof(*reports));
+	ck_assert_ptr_nonnull(reports);
+	sim_schedules_run(like, count, reports);
+	return reports;
+}
+
+static void print(const struct sim_report *report)
+{
+	printf("seed %" PRIu64 ": %s\n  %u workers, %u servers, %u attempts, %u deaths, %u pauses, "
+	       "%" PRIu64 " of %" PRIu64 " messages lost, %" PRIu64
+	       " operations of the disk failed, %.3f s, trace %016" PRIx64
+	       "\n  again: MARQUEE_SIM_SEED=%" PRIu64
+	       " MARQUEE_SIM_SCHEDULES=1 MARQUEE_SIM_TRACE=1 tests/sim_test\n",
+		report->seed, report->wrong[0] ? report->wrong : "ends well", report->workers,
+		report->servers, report->attempts, report->deaths, report->pauses,
+		report->network.lost, report->network.sent, report->disk_failures,
+		(double)report->time_ns * 1e-9, report->trace, report->seed);
+}
+
+/* What happened in all of them together: a simulation in which nothing happens finds nothing. */
+static void print_sum(const struct sim_report *reports, uint64_t count)
+{
+	struct sim_network_counts all = {0};
+	uint64_t attempts = 0, deaths = 0, pauses = 0, failures = 0, turns = 0, checkpoints = 0;
+	for (uint64_t i = 0; i < count; i++) {
+		const struct sim_network_counts *counts = &reports[i].network;
+		all.sent += counts->sent;
+		all.lost += counts->lost;
+		all.doubled += counts->doubled;
+		all.slow += counts->slow;
+		all.stuck += counts->stuck;
+		all.reset += counts->reset;
+		attempts += reports[i].attempts;
+		deaths += reports[i].deaths;
+		pauses += reports[i].pauses;
+		failures += reports[i].disk_failures;
+		checkpoints += reports[i].checkpoints;
+		turns += reports[i].turns;
+	}
+	printf("%" PRIu64 " schedules: %" PRIu64 " attempts, %" PRIu64 " turns, %" PRIu64
+	       " deaths, %" PRIu64 " pauses; %" PRIu64 " messages, %" PRIu64 " lost, %" PRIu64
+	       " doubled, %" PRIu64 " slow, %" PRIu64 " stuck, %" PRIu64
+	       " connections lost; %" PRIu64 " operations of the disk failed; %" PRIu64
+	       " checkpoints left\n",
+		count, attempts, turns, deaths, pauses, all.sent, all.lost, all.doubled, all.slow,
+		all.stuck, all.reset, failures, checkpoints);
+	if (count < SCHEDULES)
+		return;
+	ck_assert_uint_gt(deaths, count / 10);
+	ck_assert_uint_gt(pauses, count / 10);
+	ck_assert_uint_gt(failures, count / 10);
+	ck_assert_uint_gt(checkpoints, count);
+	ck_assert(all.lost > count / 10 && all.doubled > count && all.slow > count &&
+		  all.stuck > count / 10 && all.reset > count / 10);
+}
+
+START_TEST(every_schedule_ends_as_if_nothing_had_happened)
+{
+	const struct sim_schedule like = schedules(SIM_EVERYTHING);
+	const uint64_t count = number_from("MARQUEE_SIM_SCHEDULES", SCHEDULES);
+	struct sim_report *reports = run(&like, count);
+	uint64_t wrong = 0;
+	for (uint64_t i = 0; i < count; i++) {
+		if (reports[i].wrong[0] && wrong++ < 20)
+			print(&reports[i]);
+		else if (count == 1)
+			print(&reports[i]);
+	}
+	print_sum(reports, count);
+	ck_assert_msg(wrong == 0, "%" PRIu64 " of %" PRIu64 " schedules went wrong", wrong, count);
+	free(reports);
+}
+END_TEST
+
+START_TEST(a_seed_gives_the_same_events_again)
+{
+	const struct sim_schedule like = schedules(SIM_EVERYTHING);
+	struct sim_report *once = run(&like, PLANT_SCHEDULES);
+	struct sim_report *again = run(&like, PLANT_SCHEDULES);
+	for (uint64_t i = 0; i < PLANT_SCHEDULES; i++) {
+		ck_assert_msg(once[i].trace == again[i].trace && once[i].turns == again[i].turns,
+			"seed %" PRIu64, once[i].seed);
+		ck_assert(i == 0 || once[i].trace != once[i - 1].trace);
+	}
+	free(once);
+	free(again);
+}
+END_TEST
+
+/* Some seed finds the plant, says so, and finds it again in the same way. */
+static void assert_caught(enum sim_plant plant, unsigned int trouble)
+{
+	struct sim_schedule like = schedules(trouble);
+	like.plant = plant;
+	struct sim_report *reports = run(&like, PLANT_SCHEDULES);
+	uint64_t caught = 0, first = 0;
+	for (uint64_t i = PLANT_SCHEDULES; i-- > 0;)
+		if (reports[i].wrong[0]) {
+			caught++;
+			first = i;
+		}
+	ck_assert_msg(caught > 0, "plant %d is not found", (int)plant);
+	print(&reports[first]);
+	printf("  planted error %d, found by %" PRIu64 " of %u schedules\n", (int)plant, caught,
+		PLANT_SCHEDULES);
+	like.seed = reports[first].seed;
+	struct sim_report *again = run(&like, 1);
+	ck_assert_uint_eq(again->trace, reports[first].trace);
+	ck_assert_str_eq(again->wrong, reports[first].wrong);
+	free(again);
+	free(reports);
+}
+
+START_TEST(a_push_that_is_applied_twice_is_caught)
+{
+	assert_caught(SIM_DOUBLE_APPLICATION, SIM_GENTLE);
+}
+END_TEST
+
+START_TEST(a_push_that_is_lost_is_caught)
+{
+	assert_caught(SIM_LOST_PUSH, SIM_CALM);
+}
+END_TEST
+
+START_TEST(a_cut_of_different_steps_is_caught)
+{
+	assert_caught(SIM_TORN_CUT, SIM_CALM);
+}
+END_TEST
+
+/* The undisturbed job after each of its steps, by one worker with its own tables, in no simulation.
+ */
+static void make_data(void)
+{
+	struct train_result result;
+	struct error error;
+	scratch_open(data);
+	cluster_data(data, USERS, MOVIES, RATINGS);
+	struct cluster alone = {.workers = 1, .options = sim_job_options(data)};
+	for (uint64_t step = 1; step <= SIM_STEPS; step++) {
+		alone.options.max_steps = step;
+		assert_ok(cluster_train(&alone, &result, &error), &error);
+		ck_assert_uint_eq(result.steps, step);
+		steps[step] = result.digest;
+	}
+	ck_assert_uint_eq(result.epochs, SIM_EPOCHS);
+}
+
+static void remove_data(void)
+{
+	scratch_close(data);
+}
+
+int main(void)
+{
+	const TTest *const cases[] = {every_schedule_ends_as_if_nothing_had_happened,
+		a_seed_gives_the_same_events_again, a_push_that_is_applied_twice_is_caught,
+		a_push_that_is_lost_is_caught, a_cut_of_different_steps_is_caught, NULL};
+	return run_cases_around("simulation", cases, make_data, remove_data);
+}
