@@ -14,7 +14,7 @@ enum status lookup_user(
 	if (user == UINT32_MAX)
 		return error_set(err, STATUS_NOT_FOUND,
 			"user %" PRIu64 " is not in this model (known: %u users, ids %" PRIu64
-			"..%" PRIu64 "): use --age --gender --occupation for a new person",
+			"..%" PRIu64 "): a new person is described by age, gender and occupation",
 			id, catalog->user_count, catalog->user_ids[0],
 			catalog->user_ids[catalog->user_count - 1]);
 	*ret_user = user;

@@ -4,15 +4,17 @@
 
 #include <stdlib.h>
 
+#define NO_MOVIE UINT32_MAX
+
 /* What a search asks for, for the rule. */
 struct quest {
 	const struct model_directory *directory;
 	const struct scorer *scorer;
-	const struct recommend_options *options;
+	const struct movie_filter *filter;
 	const float *vector;   /* of the user or the movie */
 	const float *movies;   /* [movie_count x dim] */
 	double inverse_length; /* of the vector, for cosines */
-	uint32_t self;	       /* a movie that must not be found */
+	uint32_t self;	       /* a movie that must not be found, or NO_MOVIE */
 	bool all;	       /* untrained movies take part */
 };
 
@@ -24,14 +26,6 @@ static bool all_take_part(const struct model_directory *directory, bool include_
 		if (directory->trained.movies[m])
 			return false;
 	return true;
-}
-
-static bool has_genre(const struct catalog *catalog, uint32_t movie, uint32_t genre)
-{
-	for (uint32_t i = catalog->genre_offsets[movie]; i < catalog->genre_offsets[movie + 1]; i++)
-		if (catalog->genre_values[i] == genre)
-			return true;
-	return false;
 }
 
 /* The vector times a factor, against the whole catalog. */
@@ -54,14 +48,11 @@ static enum status search(struct scorer *scorer, enum measure measure, struct qu
 	return status == STATUS_FAILED_PRECONDITION ? scorer_diverged(scorer, err) : status;
 }
 
-static bool may_be_recommended(const void *context, uint32_t movie)
+static bool may_be_named(const void *context, uint32_t movie)
 {
 	const struct quest *quest = context;
-	const struct recommend_options *options = quest->options;
-	return (quest->all || quest->directory->trained.movies[movie]) &&
-	       !(options->seen && options->seen[movie]) &&
-	       (options->genre == GENRE_ANY ||
-		       has_genre(&quest->directory->catalog, movie, options->genre));
+	return movie != quest->self && (quest->all || quest->directory->trained.movies[movie]) &&
+	       movie_filter_passes(quest->filter, &quest->directory->catalog, movie);
 }
 
 static float pair_score(const void *context, size_t query, uint32_t movie)
@@ -72,25 +63,20 @@ static float pair_score(const void *context, size_t query, uint32_t movie)
 		quest->movies + movie * (size_t)scorer_vector_dim(quest->scorer));
 }
 
-enum status recommend(struct scorer *scorer, const float *user,
-	const struct recommend_options *options, struct top_k *top, struct error *err)
+enum status recommend(struct scorer *scorer, const float *user, const struct movie_filter *filter,
+	struct top_k *top, struct error *err)
 {
 	const struct model_directory *directory = scorer_directory(scorer);
 	struct quest quest = {.directory = directory,
 		.scorer = scorer,
-		.options = options,
+		.filter = filter,
 		.vector = user,
-		.all = all_take_part(directory, options->include_untrained)};
+		.self = NO_MOVIE,
+		.all = all_take_part(directory, filter->include_untrained)};
 	const struct search_rule rule = {
-		.allowed = may_be_recommended, .score = pair_score, .context = &quest};
+		.allowed = may_be_named, .score = pair_score, .context = &quest};
 	return search(scorer, MEASURE_SCORE, &quest, model_user_factor(directory->model, user),
 		&rule, top, err);
-}
-
-static bool may_be_similar(const void *context, uint32_t movie)
-{
-	const struct quest *quest = context;
-	return movie != quest->self && (quest->all || quest->directory->trained.movies[movie]);
 }
 
 static float cosine(const void *context, size_t query, uint32_t movie)
@@ -105,7 +91,7 @@ static float cosine(const void *context, size_t query, uint32_t movie)
 	return (float)(sum * quest->inverse_length * scorer_inverse_length(quest->scorer, b));
 }
 
-enum status similar(struct scorer *scorer, uint32_t movie, bool include_untrained,
+enum status similar(struct scorer *scorer, uint32_t movie, const struct movie_filter *filter,
 	struct top_k *top, struct error *err)
 {
 	const struct model_directory *directory = scorer_directory(scorer);
@@ -116,10 +102,11 @@ enum status similar(struct scorer *scorer, uint32_t movie, bool include_untraine
 	struct quest quest = {.directory = directory,
 		.scorer = scorer,
 		.vector = movies + movie * (size_t)scorer_vector_dim(scorer),
+		.filter = filter,
 		.self = movie,
-		.all = all_take_part(directory, include_untrained)};
+		.all = all_take_part(directory, filter->include_untrained)};
 	const struct search_rule rule = {
-		.allowed = may_be_similar, .score = cosine, .context = &quest};
+		.allowed = may_be_named, .score = cosine, .context = &quest};
 	quest.inverse_length = scorer_inverse_length(scorer, quest.vector);
 	return search(scorer, MEASURE_COSINE, &quest, (float)quest.inverse_length, &rule, top, err);
 }

@@ -18,6 +18,7 @@
 struct scorer {
 	const struct model_directory *directory;
 	struct model_workspace *workspace;
+	bool is_clone;		     /* packed, all_movies and factors are the original's */
 	float *packed;		     /* the directory's dense parameters, see model_pack() */
 	struct user_entity *users;   /* [PASS] */
 	struct movie_entity *movies; /* [PASS] */
@@ -29,7 +30,8 @@ struct scorer {
 	struct search_items items[MEASURES];
 };
 
-enum status scorer_new(
+/* All but what a clone borrows. */
+static enum status new_bare(
 	struct scorer **ret, const struct model_directory *directory, struct error *err)
 {
 	struct scorer *scorer;
@@ -45,12 +47,6 @@ enum status scorer_new(
 		scorer->entity_tables[table_entity_of(model_table(directory->model, t))] = t;
 	status = model_workspace_new(&scorer->workspace, directory->model, NULL, err);
 	if (status == STATUS_OK)
-		status = memory_zalloc(&scorer->packed, model_packed_size(directory->model),
-			sizeof(*scorer->packed), "scorer", err);
-	if (status == STATUS_OK)
-		model_pack(directory->model, scorer->packed, directory->dense, 0,
-			model_dense_size(directory->model));
-	if (status == STATUS_OK)
 		status = memory_alloc(&scorer->users, PASS, sizeof(*scorer->users), "users", err);
 	if (status == STATUS_OK)
 		status =
@@ -62,6 +58,40 @@ enum status scorer_new(
 	return status;
 }
 
+enum status scorer_new(
+	struct scorer **ret, const struct model_directory *directory, struct error *err)
+{
+	struct scorer *scorer;
+	enum status status = new_bare(&scorer, directory, err);
+	if (status != STATUS_OK)
+		return status;
+	status = memory_zalloc(&scorer->packed, model_packed_size(directory->model),
+		sizeof(*scorer->packed), "scorer", err);
+	if (status != STATUS_OK) {
+		scorer_free(scorer);
+		return status;
+	}
+	model_pack(directory->model, scorer->packed, directory->dense, 0,
+		model_dense_size(directory->model));
+	*ret = scorer;
+	return STATUS_OK;
+}
+
+enum status scorer_clone(struct scorer **ret, const struct scorer *original, struct error *err)
+{
+	struct scorer *scorer;
+	enum status status = new_bare(&scorer, original->directory, err);
+	if (status != STATUS_OK)
+		return status;
+	scorer->is_clone = true;
+	scorer->packed = original->packed;
+	scorer->all_movies = original->all_movies;
+	memcpy(scorer->factors, original->factors, sizeof(scorer->factors));
+	memcpy(scorer->items, original->items, sizeof(scorer->items));
+	*ret = scorer;
+	return STATUS_OK;
+}
+
 void scorer_free(struct scorer *scorer)
 {
 	if (!scorer)
@@ -69,12 +99,14 @@ void scorer_free(struct scorer *scorer)
 	model_workspace_free(scorer->workspace);
 	for (uint32_t t = 0; t < TABLES_MAX; t++)
 		free(scorer->rows[t]);
-	free(scorer->packed);
 	free(scorer->users);
 	free(scorer->movies);
-	free(scorer->all_movies);
-	for (int m = 0; m < MEASURES; m++)
-		free(scorer->factors[m]);
+	if (!scorer->is_clone) {
+		free(scorer->packed);
+		free(scorer->all_movies);
+		for (int m = 0; m < MEASURES; m++)
+			free(scorer->factors[m]);
+	}
 	free(scorer);
 }
 
@@ -276,6 +308,16 @@ enum status scorer_search_items(struct scorer *scorer, enum measure measure,
 	}
 	if (status == STATUS_OK)
 		*ret = &scorer->items[measure];
+	return status;
+}
+
+enum status scorer_prepare(struct scorer *scorer, struct error *err)
+{
+	enum status status = STATUS_OK;
+	for (int m = 0; m < MEASURES && status == STATUS_OK; m++) {
+		const struct search_items *items;
+		status = scorer_search_items(scorer, (enum measure)m, &items, err);
+	}
 	return status;
 }
 

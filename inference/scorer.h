@@ -8,7 +8,8 @@
  * scored with the unknown row, provided that one was trained (--unknown-rate above 0); else with
  * its own initial row.
  *
- * Threads: owner-thread only. Several scorers may share one directory.
+ * Threads: owner-thread only. Several scorers may share one directory, and clones of a prepared one
+ * share its vectors too.
  */
 #ifndef MARQUEE_INFERENCE_SCORER_H
 #define MARQUEE_INFERENCE_SCORER_H
@@ -21,6 +22,12 @@ struct scorer;
 /* Borrows the directory for the scorer's life. */
 MUST_CHECK enum status scorer_new(
 	struct scorer **ret, const struct model_directory *directory, struct error *err);
+/*
+ * Another scorer over the same directory, for another thread. It borrows the original's parameters,
+ * vectors and search items for its life: scorer_prepare() the original first.
+ */
+MUST_CHECK enum status scorer_clone(
+	struct scorer **ret, const struct scorer *original, struct error *err);
 /* NULL is fine. */
 void scorer_free(struct scorer *scorer);
 
@@ -55,6 +62,9 @@ enum measure { MEASURE_SCORE, MEASURE_COSINE, MEASURES };
 /* The whole catalog's vectors, ready to be searched; made at the first call, borrowed likewise. */
 MUST_CHECK enum status scorer_search_items(struct scorer *scorer, enum measure measure,
 	const struct search_items **ret, struct error *err);
+
+/* Makes what the first calls of the two functions above would make. */
+MUST_CHECK enum status scorer_prepare(struct scorer *scorer, struct error *err);
 
 /* 1 / |vector|, of a zero vector as of a very short one. */
 double scorer_inverse_length(const struct scorer *scorer, const float *vector);

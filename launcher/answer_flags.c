@@ -1,6 +1,12 @@
 #include "launcher/answer_flags.h"
 
-#define TOP_MAX 1e9
+#include "common/base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TOP_MAX	     1e9
+#define IDS_FILE_MAX ((size_t)1 << 30) /* bytes */
 
 struct flag model_flag(const char **model)
 {
@@ -41,12 +47,60 @@ struct flag top_flag(uint64_t *count)
 		.max = TOP_MAX};
 }
 
-struct flag include_untrained_flag(bool *include)
+struct flag genre_flag(struct filter_flags *filter)
+{
+	return (struct flag){.name = "genre",
+		.kind = FLAG_STRING,
+		.target = &filter->genre,
+		.value_name = "G",
+		.help = "only movies of this genre"};
+}
+
+struct flag year_flag(struct filter_flags *filter)
+{
+	return (struct flag){.name = "year",
+		.kind = FLAG_STRING,
+		.target = &filter->years,
+		.value_name = "FROM-TO",
+		.help = "only movies of these years: 1995, 1990-1999, 1990- or -1999"};
+}
+
+struct flag ids_flag(struct filter_flags *filter)
+{
+	return (struct flag){.name = "ids",
+		.kind = FLAG_STRING,
+		.target = &filter->ids_file,
+		.value_name = "FILE",
+		.help = "only movies whose ids stand in this file"};
+}
+
+struct flag include_untrained_flag(struct filter_flags *filter)
 {
 	return (struct flag){.name = "include-untrained",
 		.kind = FLAG_BOOL,
-		.target = include,
+		.target = &filter->include_untrained,
 		.help = "also movies that training never met"};
+}
+
+enum status filter_flags_read(const struct filter_flags *flags, const struct catalog *catalog,
+	struct movie_filter *ret, struct error *err)
+{
+	struct filter_text text = {.genre = flags->genre,
+		.years = flags->years,
+		.include_untrained = flags->include_untrained};
+	char *ids = NULL;
+	size_t size = 0;
+	enum status status = STATUS_OK;
+	if (flags->ids_file)
+		status = file_read_all(flags->ids_file, IDS_FILE_MAX, &ids, &size, err);
+	if (status == STATUS_OK && ids && strlen(ids) != size)
+		status = error_set(err, STATUS_INVALID_ARGUMENT,
+			"%s: a zero byte among the ids: this is no text", flags->ids_file);
+	text.ids = ids;
+	if (status == STATUS_OK)
+		status = movie_filter_init(ret, catalog, &text, err);
+	free(ids);
+	return status;
 }
 
 struct flag user_flag(struct who *who)

@@ -8,41 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct prediction {
-	uint32_t movie;
-	bool stands_in; /* the unknown movie row was used */
-	float score;
-	struct actual actual;
-};
-
-static enum status predict(struct answer *answer, const struct subject *subject, uint64_t movie_id,
-	const char *ratings, struct prediction *ret, struct error *err)
-{
-	struct prediction prediction = {0};
-	float *vector = NULL;
-	enum status status =
-		lookup_movie(&answer->directory.catalog, movie_id, &prediction.movie, err);
-	if (status == STATUS_OK)
-		status = memory_alloc(&vector, scorer_vector_dim(answer->scorer), sizeof(float),
-			"movie vector", err);
-	if (status == STATUS_OK)
-		status = scorer_movie_vectors(answer->scorer, &prediction.movie, 1, vector, err);
-	if (status == STATUS_OK)
-		status = scorer_score(
-			answer->scorer, subject->vector, vector, &prediction.score, err);
-	free(vector);
-	if (status == STATUS_OK && subject->known)
-		status = actual_find(&answer->directory, subject->user, prediction.movie, ratings,
-			&prediction.actual, err);
-	if (status != STATUS_OK)
-		return status;
-	prediction.stands_in = scorer_movie_is_unknown(answer->scorer, prediction.movie);
-	*ret = prediction;
-	return STATUS_OK;
-}
-
 static void print_text(const struct answer *answer, const struct subject *subject,
-	const struct prediction *prediction)
+	const struct prediction *prediction, const struct actual *actual)
 {
 	static const char *const splits[] = {[ACTUAL_NOT_KNOWN] = "",
 		[ACTUAL_TRAINED] = " (trained on)",
@@ -55,24 +22,17 @@ static void print_text(const struct answer *answer, const struct subject *subjec
 		catalog_title(catalog, prediction->movie), genres,
 		prediction->stands_in ? ": never trained, scored as an unknown movie" : "");
 	printf("predicted %.3f stars\n", stars_of(prediction->score));
-	if (prediction->actual.found)
-		printf("actual %g stars%s\n", prediction->actual.stars,
-			splits[prediction->actual.split]);
+	if (actual->found)
+		printf("actual %g stars%s\n", actual->stars, splits[actual->split]);
 }
 
 static enum status print_json(const struct answer *answer, const struct subject *subject,
-	const struct prediction *prediction, struct error *err)
+	const struct prediction *prediction, const struct actual *actual, struct error *err)
 {
 	static const char *const splits[] = {[ACTUAL_NOT_KNOWN] = NULL,
 		[ACTUAL_TRAINED] = "trained",
 		[ACTUAL_HELD_OUT] = "held out"};
-	const struct actual *actual = &prediction->actual;
-	json_t *object = json_object();
-	subject_add_json(answer, subject, object);
-	movie_add_json(&answer->directory.catalog, prediction->movie, "movie", object);
-	json_object_set_new(object, "unknown_movie", json_boolean(prediction->stands_in));
-	json_object_set_new(object, "stars", json_real(stars_of(prediction->score)));
-	json_object_set_new(object, "score", json_real((double)prediction->score));
+	json_t *object = prediction_to_json(answer->scorer, subject, prediction);
 	json_object_set_new(
 		object, "actual", actual->found ? json_real(actual->stars) : json_null());
 	json_object_set_new(object, "split",
@@ -84,7 +44,7 @@ static enum status print_json(const struct answer *answer, const struct subject 
 int cmd_predict(int argc, char **argv)
 {
 	const char *model = NULL, *ratings = NULL;
-	struct who who = {0};
+	struct who who = {.dashes = "--"};
 	uint64_t movie_id = 0;
 	bool json = false;
 	const struct flag flags[] = {
@@ -117,6 +77,7 @@ int cmd_predict(int argc, char **argv)
 	struct answer answer = {0};
 	struct subject subject = {0};
 	struct prediction prediction;
+	struct actual actual = {0};
 	enum status status = flags_parse(&line, argc, argv, NULL, &err);
 	if (status == STATUS_OK)
 		status = who_check(&who, &err);
@@ -124,13 +85,16 @@ int cmd_predict(int argc, char **argv)
 		return flags_exit(line.program, status, &err);
 	status = answer_open(&answer, model, &err);
 	if (status == STATUS_OK)
-		status = subject_find(&answer, &who, &subject, &err);
+		status = subject_find(answer.scorer, &who, &subject, &err);
 	if (status == STATUS_OK)
-		status = predict(&answer, &subject, movie_id, ratings, &prediction, &err);
+		status = predict(answer.scorer, &subject, movie_id, &prediction, &err);
+	if (status == STATUS_OK && subject.known)
+		status = actual_find(
+			&answer.directory, subject.user, prediction.movie, ratings, &actual, &err);
 	if (status == STATUS_OK && json)
-		status = print_json(&answer, &subject, &prediction, &err);
+		status = print_json(&answer, &subject, &prediction, &actual, &err);
 	else if (status == STATUS_OK)
-		print_text(&answer, &subject, &prediction);
+		print_text(&answer, &subject, &prediction, &actual);
 	free(subject.vector);
 	answer_close(&answer);
 	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);

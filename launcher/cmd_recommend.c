@@ -12,78 +12,56 @@ struct arguments {
 	const char *model;
 	struct who who;
 	uint64_t top;
-	const char *genre;
+	struct filter_flags filter;
 	const char *exclude_seen;
-	bool include_untrained;
 	bool json;
 };
 
-/* Turns arguments into the library's options; *ret_seen is owned by the caller. */
-static enum status make_options(const struct answer *answer, const struct arguments *arguments,
-	const struct subject *subject, struct recommend_options *ret, uint8_t **ret_seen,
+/* *ret_seen is owned by the caller, for free(), and borrowed by the filter. */
+static enum status make_filter(const struct answer *answer, const struct arguments *arguments,
+	const struct subject *subject, struct movie_filter *ret, uint8_t **ret_seen,
 	struct error *err)
 {
 	const struct catalog *catalog = &answer->directory.catalog;
 	const struct data_options strict = {0};
-	enum status status = STATUS_OK;
-	ret->genre = GENRE_ANY;
-	ret->include_untrained = arguments->include_untrained;
-	if (arguments->genre)
-		status = lookup_genre(catalog, arguments->genre, &ret->genre, err);
+	enum status status = filter_flags_read(&arguments->filter, catalog, ret, err);
 	if (status != STATUS_OK || !arguments->exclude_seen)
 		return status;
 	status = memory_zalloc(ret_seen, catalog->movie_count, 1, "seen movies", err);
 	if (status == STATUS_OK)
 		status = actual_seen(
 			catalog, subject->user, arguments->exclude_seen, &strict, *ret_seen, err);
-	ret->seen = *ret_seen;
+	ret->excluded = *ret_seen;
 	return status;
-}
-
-static enum status print_json(const struct answer *answer, const struct subject *subject,
-	const struct top_k *top, struct error *err)
-{
-	json_t *object = json_object(), *ranking = json_array();
-	subject_add_json(answer, subject, object);
-	for (size_t i = 0; i < top->count; i++) {
-		const struct scored *entry = &top->entries[i];
-		json_t *movie = ranked_to_json(&answer->directory.catalog, top, i);
-		json_object_set_new(movie, "stars", json_real(stars_of(entry->score)));
-		json_object_set_new(movie, "score", json_real((double)entry->score));
-		json_object_set_new(movie, "unknown_movie",
-			json_boolean(scorer_movie_is_unknown(answer->scorer, entry->item)));
-		json_array_append_new(ranking, movie);
-	}
-	json_object_set_new(object, "recommendations", ranking);
-	return json_print(object, err);
 }
 
 static enum status run(const struct arguments *arguments, struct error *err)
 {
 	struct answer answer = {0};
 	struct subject subject = {0};
-	struct recommend_options options = {0};
+	struct movie_filter filter = {0};
 	struct top_k top = {0};
 	uint8_t *seen = NULL;
 	enum status status = answer_open(&answer, arguments->model, err);
 	if (status == STATUS_OK)
-		status = subject_find(&answer, &arguments->who, &subject, err);
+		status = subject_find(answer.scorer, &arguments->who, &subject, err);
 	if (status == STATUS_OK)
-		status = make_options(&answer, arguments, &subject, &options, &seen, err);
+		status = make_filter(&answer, arguments, &subject, &filter, &seen, err);
 	if (status != STATUS_OK)
 		goto cleanup;
 	const uint32_t movies = answer.directory.catalog.movie_count;
 	status = top_k_init(&top, arguments->top < movies ? arguments->top : movies, err);
 	if (status == STATUS_OK)
-		status = recommend(answer.scorer, subject.vector, &options, &top, err);
+		status = recommend(answer.scorer, subject.vector, &filter, &top, err);
 	if (status == STATUS_OK && arguments->json) {
-		status = print_json(&answer, &subject, &top, err);
+		status = json_print(recommendations_to_json(answer.scorer, &subject, &top), err);
 	} else if (status == STATUS_OK) {
 		subject_print(&answer, &subject);
 		status = ranking_print(&answer.directory.catalog, &top, "stars", stars_of, err);
 	}
 cleanup:
 	top_k_fini(&top);
+	movie_filter_fini(&filter);
 	free(seen);
 	free(subject.vector);
 	answer_close(&answer);
@@ -92,7 +70,7 @@ cleanup:
 
 int cmd_recommend(int argc, char **argv)
 {
-	struct arguments arguments = {.top = TOP_DEFAULT};
+	struct arguments arguments = {.who.dashes = "--", .top = TOP_DEFAULT};
 	const struct flag flags[] = {
 		model_flag(&arguments.model),
 		user_flag(&arguments.who),
@@ -100,17 +78,15 @@ int cmd_recommend(int argc, char **argv)
 		gender_flag(&arguments.who),
 		occupation_flag(&arguments.who),
 		top_flag(&arguments.top),
-		{.name = "genre",
-			.kind = FLAG_STRING,
-			.target = &arguments.genre,
-			.value_name = "G",
-			.help = "only movies of this genre"},
+		genre_flag(&arguments.filter),
+		year_flag(&arguments.filter),
+		ids_flag(&arguments.filter),
 		{.name = "exclude-seen",
 			.kind = FLAG_STRING,
 			.target = &arguments.exclude_seen,
 			.value_name = "FILE",
 			.help = "leave out what --user rated in this ratings file"},
-		include_untrained_flag(&arguments.include_untrained),
+		include_untrained_flag(&arguments.filter),
 		json_flag(&arguments.json),
 	};
 	const struct flag_group group = {

@@ -10,20 +10,6 @@ static double as_it_is(float score)
 	return (double)score;
 }
 
-static enum status print_json(
-	const struct catalog *catalog, uint32_t movie, const struct top_k *top, struct error *err)
-{
-	json_t *object = json_object(), *ranking = json_array();
-	movie_add_json(catalog, movie, "movie", object);
-	for (size_t i = 0; i < top->count; i++) {
-		json_t *entry = ranked_to_json(catalog, top, i);
-		json_object_set_new(entry, "similarity", json_real((double)top->entries[i].score));
-		json_array_append_new(ranking, entry);
-	}
-	json_object_set_new(object, "similar", ranking);
-	return json_print(object, err);
-}
-
 static enum status print_text(
 	const struct catalog *catalog, uint32_t movie, const struct top_k *top, struct error *err)
 {
@@ -37,12 +23,16 @@ int cmd_similar(int argc, char **argv)
 {
 	const char *model = NULL;
 	uint64_t movie_id = 0, count = TOP_DEFAULT;
-	bool json = false, include_untrained = false;
+	bool json = false;
+	struct filter_flags filter_flags = {0};
 	const struct flag flags[] = {
 		model_flag(&model),
 		movie_flag(&movie_id),
 		top_flag(&count),
-		include_untrained_flag(&include_untrained),
+		genre_flag(&filter_flags),
+		year_flag(&filter_flags),
+		ids_flag(&filter_flags),
+		include_untrained_flag(&filter_flags),
 		json_flag(&json),
 	};
 	const struct flag_group group = {
@@ -56,6 +46,7 @@ int cmd_similar(int argc, char **argv)
 	struct error err = {0};
 	struct answer answer = {0};
 	struct top_k top = {0};
+	struct movie_filter filter = {0};
 	uint32_t movie;
 	enum status status = flags_parse(&line, argc, argv, NULL, &err);
 	if (status != STATUS_OK)
@@ -65,14 +56,17 @@ int cmd_similar(int argc, char **argv)
 	if (status == STATUS_OK)
 		status = lookup_movie(catalog, movie_id, &movie, &err);
 	if (status == STATUS_OK)
+		status = filter_flags_read(&filter_flags, catalog, &filter, &err);
+	if (status == STATUS_OK)
 		status = top_k_init(
 			&top, count < catalog->movie_count ? count : catalog->movie_count, &err);
 	if (status == STATUS_OK)
-		status = similar(answer.scorer, movie, include_untrained, &top, &err);
+		status = similar(answer.scorer, movie, &filter, &top, &err);
 	if (status == STATUS_OK)
-		status = json ? print_json(catalog, movie, &top, &err)
+		status = json ? json_print(similar_to_json(catalog, movie, &top), &err)
 			      : print_text(catalog, movie, &top, &err);
 	top_k_fini(&top);
+	movie_filter_fini(&filter);
 	answer_close(&answer);
 	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);
 }

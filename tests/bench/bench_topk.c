@@ -136,7 +136,7 @@ static enum status recommend_to_all(const struct bench *bench, struct scorer *sc
 	static const struct bench_case one = {
 		.name = "recommend", .unit = "ms", .limit_name = "1 ms", .limit = 1};
 	const struct catalog *catalog = &scorer_directory(scorer)->catalog;
-	const struct recommend_options options = {.genre = GENRE_ANY};
+	const struct movie_filter everything = FILTER_NOTHING;
 	struct top_k top = {0};
 	float *user = NULL;
 	enum status status = top_k_init(&top, K, err);
@@ -149,7 +149,7 @@ static enum status recommend_to_all(const struct bench *bench, struct scorer *sc
 		const uint64_t start = clock_now_ns(bench->clock);
 		status = scorer_user_vectors(scorer, &u, 1, user, err);
 		if (status == STATUS_OK)
-			status = recommend(scorer, user, &options, &top, err);
+			status = recommend(scorer, user, &everything, &top, err);
 		bench_samples_add(samples, 1e-6 * (double)(clock_now_ns(bench->clock) - start));
 		bench_keep(top.entries);
 	}

@@ -38,7 +38,7 @@ START_TEST(names_are_found_and_what_is_unknown_gets_the_choice)
 	assert_ok(lookup_user(catalog, 40, &number, &err), &err);
 	ck_assert_uint_eq(number, 3);
 	assert_fails(lookup_user(catalog, 99999, &number, &err), STATUS_NOT_FOUND, &err,
-		"user 99999 is not in this model (known: 4 users, ids 1..40): use --age --gender");
+		"user 99999 is not in this model (known: 4 users, ids 1..40): a new person");
 	assert_fails(lookup_movie(catalog, UINT64_MAX, &number, &err), STATUS_NOT_FOUND, &err,
 		"movie 18446744073709551615 is not in this model (known: 5 movies, ids 1..30)");
 	assert_ok(lookup_genre(catalog, "drama", &number, &err), &err);

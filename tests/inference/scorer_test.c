@@ -92,7 +92,7 @@ START_TEST(a_new_person_is_scored_by_features_and_the_unknown_row)
 END_TEST
 
 /* Recommends to user 0 and checks the answer against a search that tries every movie. */
-static void check_recommend(const struct recommend_options *options, size_t k, bool stranger)
+static void check_recommend(const struct movie_filter *options, size_t k, bool stranger)
 {
 	struct error err;
 	float user[7];
@@ -122,7 +122,7 @@ static void check_recommend(const struct recommend_options *options, size_t k, b
 				g < catalog->genre_offsets[m + 1]; g++)
 				in_genre |= catalog->genre_values[g] == options->genre;
 			const double score = wanted_score(u, m, false, m == SAMPLE_STRANGER);
-			if (taken[m] || !in_genre || (options->seen && options->seen[m]) ||
+			if (taken[m] || !in_genre || (options->excluded && options->excluded[m]) ||
 				(m == SAMPLE_STRANGER && !stranger) || score <= best)
 				continue;
 			best = score;
@@ -146,15 +146,15 @@ START_TEST(recommendations_are_those_of_a_search_through_everything)
 	open_sample(&(struct sample_options){0});
 	const uint32_t genres = directory.catalog.genres.count;
 	for (size_t k = 0; k <= 6; k++) {
-		check_recommend(&(struct recommend_options){.genre = GENRE_ANY}, k, false);
+		check_recommend(&(struct movie_filter){.genre = GENRE_ANY}, k, false);
 		check_recommend(
-			&(struct recommend_options){.genre = GENRE_ANY, .include_untrained = true},
-			k, true);
+			&(struct movie_filter){.genre = GENRE_ANY, .include_untrained = true}, k,
+			true);
 		check_recommend(
-			&(struct recommend_options){.genre = GENRE_ANY, .seen = seen}, k, false);
+			&(struct movie_filter){.genre = GENRE_ANY, .excluded = seen}, k, false);
 		for (uint32_t g = 0; g < genres; g++)
 			check_recommend(
-				&(struct recommend_options){.genre = g, .seen = seen}, k, false);
+				&(struct movie_filter){.genre = g, .excluded = seen}, k, false);
 	}
 	close_sample();
 	open_sample(&(struct sample_options){.nothing_trained = true});
@@ -163,8 +163,7 @@ START_TEST(recommendations_are_those_of_a_search_through_everything)
 	float user[7];
 	assert_ok(scorer_user_vectors(scorer, &(uint32_t){0}, 1, user, &err), &err);
 	assert_ok(top_k_init(&top, 10, &err), &err);
-	assert_ok(recommend(scorer, user, &(struct recommend_options){.genre = GENRE_ANY}, &top,
-			  &err),
+	assert_ok(recommend(scorer, user, &(struct movie_filter){.genre = GENRE_ANY}, &top, &err),
 		&err);
 	ck_assert_uint_eq(top.count, SAMPLE_MOVIES);
 	top_k_fini(&top);
@@ -180,7 +179,11 @@ START_TEST(neighbours_are_the_nearest_by_cosine_without_the_movie_itself)
 	for (uint32_t movie = 0; movie < SAMPLE_MOVIES; movie++) {
 		for (int all = 0; all < 2; all++) {
 			assert_ok(top_k_init(&top, 10, &err), &err);
-			assert_ok(similar(scorer, movie, all, &top, &err), &err);
+			assert_ok(similar(scorer, movie,
+					  &(struct movie_filter){
+						  .genre = GENRE_ANY, .include_untrained = all},
+					  &top, &err),
+				&err);
 			size_t wanted = SAMPLE_MOVIES - 1;
 			if (!all && movie != SAMPLE_STRANGER)
 				wanted--;
@@ -240,11 +243,13 @@ START_TEST(a_diverged_model_says_so)
 		&err, "the training diverged");
 	struct top_k top;
 	assert_ok(top_k_init(&top, 3, &err), &err);
-	assert_fails(recommend(scorer, user, &(struct recommend_options){.genre = GENRE_ANY}, &top,
-			     &err),
+	assert_fails(
+		recommend(scorer, user, &(struct movie_filter){.genre = GENRE_ANY}, &top, &err),
 		STATUS_FAILED_PRECONDITION, &err, "the training diverged");
-	assert_fails(similar(scorer, 1, true, &top, &err), STATUS_FAILED_PRECONDITION, &err,
-		"the training diverged");
+	assert_fails(similar(scorer, 1,
+			     &(struct movie_filter){.genre = GENRE_ANY, .include_untrained = true},
+			     &top, &err),
+		STATUS_FAILED_PRECONDITION, &err, "the training diverged");
 	top_k_fini(&top);
 	close_sample();
 }

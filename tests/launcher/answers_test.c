@@ -89,6 +89,40 @@ static void check_recommendations(void)
 		"recommend --model model --age 29 --gender F --occupation lawyer --top 3");
 }
 
+/* The two commands name what the filters leave, and nothing else. */
+static void check_filters(void)
+{
+	char path[PATH_SIZE];
+	struct error err;
+	assert_ok(path_join(path, root, "ids.txt", &err), &err);
+	assert_ok(file_write_atomic(path, "3\n1\n7\n", 6, &err), &err);
+	assert_runs("recommend --model model --user 1 --ids ids.txt --include-untrained --json");
+	json_t *all = parse_output(), *list = json_object_get(all, "recommendations");
+	ck_assert_uint_eq(json_array_size(list), 3);
+	json_decref(all);
+	assert_runs("similar --model model --movie 1 --ids ids.txt --include-untrained --json");
+	all = parse_output();
+	list = json_object_get(all, "similar");
+	ck_assert_uint_eq(json_array_size(list), 2);
+	json_decref(all);
+	assert_runs("similar --model model --movie 1 --year 1990-1999 --json");
+	all = parse_output();
+	list = json_object_get(all, "similar");
+	json_t *entry;
+	size_t i;
+	json_array_foreach(list, i, entry)
+	{
+		const char *title = json_string_value(json_object_get(entry, "title"));
+		ck_assert_msg(strstr(title, "(199") != NULL, "%s", title);
+	}
+	json_decref(all);
+	assert_ok(file_write_atomic(path, "1\0002", 3, &err), &err);
+	assert_says(
+		1, "a zero byte among the ids", "similar --model model --movie 1 --ids ids.txt");
+	assert_says(1, "years 'soon' are not understood",
+		"recommend --model model --user 1 --year soon");
+}
+
 static void check_evaluation(void)
 {
 	assert_runs("evaluate --model model --ratings data/ratings.dat --json");
@@ -104,7 +138,7 @@ static void check_failures(void)
 {
 	assert_says(1, "marquee predict: user 99999 is not in this model (known: 200 users",
 		"predict --model model --user 99999 --movie 1");
-	assert_says(2, "a new person needs all three", "recommend --model model --age 30");
+	assert_says(2, "a new person needs all three of --age", "recommend --model model --age 30");
 	assert_says(2, "give it alone", "recommend --model model --user 1 --age 30");
 	assert_says(2, "--exclude-seen needs --user",
 		"recommend --model model --age 30 --gender M --occupation 1 --exclude-seen x");
@@ -157,6 +191,7 @@ START_TEST(from_generated_data_to_answers)
 	check_recommendations();
 	check_evaluation();
 	assert_says(0, "cosine", "similar --model model --movie 1 --top 3");
+	check_filters();
 	check_failures();
 	check_checkpoints(digest);
 	scratch_close(root);
