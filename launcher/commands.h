@@ -13,6 +13,7 @@ int cmd_export(int argc, char **argv);
 int cmd_launch(int argc, char **argv);
 int cmd_predict(int argc, char **argv);
 int cmd_recommend(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_similar(int argc, char **argv);
 int cmd_synth(int argc, char **argv);
 int cmd_train(int argc, char **argv);

@@ -3,18 +3,6 @@
 #include "launcher/commands.h"
 #include "launcher/dispatch.h"
 
-#include <stdio.h>
-
-/* A command of the plan that this version lacks: not mistaken for a typing error. */
-static int not_yet(int argc, char **argv)
-{
-	(void)argc;
-	fprintf(stderr,
-		"%s: not in this version: ask with 'marquee predict' and 'marquee recommend'\n",
-		argv[0]);
-	return EXIT_FAILED;
-}
-
 static const struct command commands[] = {
 	{"train", cmd_train, "train in one process, with the tables embedded"},
 	{"launch", cmd_launch, "train with parameter servers and several workers"},
@@ -24,7 +12,7 @@ static const struct command commands[] = {
 	{"similar", cmd_similar, "name the movies most like one"},
 	{"evaluate", cmd_evaluate, "measure a model's error over given ratings"},
 	{"checkpoint", cmd_checkpoint, "verify, inspect or compare checkpoints"},
-	{"serve", not_yet, "answer over HTTP (not in this version)"},
+	{"serve", cmd_serve, "answer over HTTP"},
 	{"synth", cmd_synth, "generate ratings with a known truth behind them"},
 	{0},
 };

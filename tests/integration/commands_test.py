@@ -289,10 +289,6 @@ class ClearErrors(Trained):
     def test_a_log_directory_that_cannot_be_written_ends_the_training_at_once(self):
         self.fails(marquee("train", "--data", self.data, "--log-dir", "/proc/no"), 1, "--log-dir: ", "/proc/no")
 
-    def test_what_later_versions_have(self):
-        out = self.path("model")
-        self.fails(marquee("serve", "--model", self.model), 1, "serve: not in this version")
-
 
 if __name__ == "__main__":
     if importlib.util.find_spec("numpy") is None:

@@ -1,0 +1,46 @@
+/*
+ * The model that is answered from, and its successor.
+ *
+ * A lease is one request's hold on the model of its moment, with a scorer for one thread. A new
+ * model is opened and made ready beside the old one and takes its place between two leases; the old
+ * one is closed with its last lease. What cannot be opened changes nothing.
+ *
+ * The model's path may be a link. The files behind an open model must not be overwritten in place,
+ * they are mapped: export writes a new directory and renames it, a link can be renamed likewise.
+ *
+ * Threads: internally locked.
+ */
+#ifndef MARQUEE_INFERENCE_SERVED_H
+#define MARQUEE_INFERENCE_SERVED_H
+
+#include "inference/scorer.h"
+
+#include <stdbool.h>
+
+struct served;
+struct served_model;
+
+struct lease {
+	struct scorer *scorer; /* borrowed until it is returned */
+	struct served_model *model;
+};
+
+/* Opens the model for up to `leases` leases at once. Borrows the path for its life. */
+MUST_CHECK enum status served_new(
+	struct served **ret, const char *path, uint32_t leases, struct error *err);
+/* All leases are back. NULL is fine. */
+void served_free(struct served *served);
+
+/* Waits while all leases are out. */
+void served_take(struct served *served, struct lease *ret);
+void served_return(struct served *served, struct lease *lease);
+
+/* Opens what the path holds now, and serves it from then on. One thread at a time. */
+MUST_CHECK enum status served_reload(struct served *served, struct error *err);
+/* Whether the files at the path are others than at the last reload, whatever came of that. */
+bool served_is_outdated(struct served *served);
+
+/* Models that are open: more than one while leases of an old one are out. */
+uint32_t served_open_models(struct served *served);
+
+#endif
