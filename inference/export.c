@@ -5,6 +5,7 @@
 #include "common/checkpoint/sealed_json.h"
 #include "common/model/model_record.h"
 #include "inference/export_movies.h"
+#include "inference/export_onnx.h"
 #include "inference/export_tables.h"
 #include "inference/model_directory.h"
 
@@ -273,7 +274,7 @@ static enum status write_formats(
 	const struct export *export, const struct export_options *options, struct error *err)
 {
 	struct model_directory directory;
-	if (!options->npy && !options->faiss)
+	if (!options->npy && !options->faiss && !options->onnx)
 		return STATUS_OK;
 	enum status status = model_directory_open(&directory, export->partial, err);
 	if (status != STATUS_OK)
@@ -282,6 +283,8 @@ static enum status write_formats(
 		status = export_movies_npy(&directory, err);
 	if (status == STATUS_OK && options->faiss)
 		status = export_movies_faiss(&directory, err);
+	if (status == STATUS_OK && options->onnx)
+		status = export_onnx(&directory, options->onnx_outside ? 0 : ONNX_INLINE_MAX, err);
 	model_directory_close(&directory);
 	return status;
 }

@@ -87,7 +87,7 @@ static enum status open_table(
 		safetensors_expect(&directory->weights, name, TENSOR_F32, 2, shape, &weight, err);
 	if (status != STATUS_OK)
 		return status;
-	ret->rows = weight->bytes;
+	ret->weight = weight;
 	*tensors += 1;
 	if (!ret->compact)
 		return STATUS_OK;
@@ -299,5 +299,5 @@ const float *model_directory_row(
 		return from->unknown;
 	if (from->compact)
 		id = table_entity_find(shape, &directory->catalog, id);
-	return from->rows + (size_t)id * shape->dim;
+	return (const float *)from->weight->bytes + (size_t)id * shape->dim;
 }

@@ -39,8 +39,8 @@ uint32_t table_entity_find(
 bool table_is_compact(const struct model_table *table, const struct catalog *catalog);
 
 struct model_directory_table {
-	const float *rows; /* [n x dim] in the map */
-	bool compact;	   /* row i belongs to the catalog's i-th entity, else to id i */
+	const struct tensor *weight; /* [n x dim], of the map */
+	bool compact;		     /* row i belongs to the catalog's i-th entity, else to id i */
 	bool unknown_trained;
 	float *unknown; /* [dim], owned; NULL for tables without one */
 };

@@ -18,6 +18,7 @@ static enum status take_format(
 		bool *wanted; /* NULL: always written */
 	} formats[] = {
 		{"safetensors", NULL},
+		{"onnx", &options->onnx},
 		{"npy", &options->npy},
 		{"faiss", &options->faiss},
 	};
@@ -29,7 +30,7 @@ static enum status take_format(
 			return STATUS_OK;
 		}
 	return error_set(err, STATUS_INVALID_ARGUMENT,
-		"--format: '%.*s' is none of safetensors, npy, faiss", (int)length, name);
+		"--format: '%.*s' is none of safetensors, onnx, npy, faiss", (int)length, name);
 }
 
 static enum status take_formats(
@@ -71,7 +72,7 @@ static void print_report(const struct export_options *options, const struct expo
 int cmd_export(int argc, char **argv)
 {
 	struct export_options options = {0};
-	const char *formats = "safetensors";
+	const char *formats = "safetensors", *onnx_data = "inline";
 	const struct flag flags[] = {
 		{.name = "checkpoint",
 			.kind = FLAG_STRING,
@@ -93,8 +94,16 @@ int cmd_export(int argc, char **argv)
 			.kind = FLAG_STRING,
 			.target = &formats,
 			.value_name = "LIST",
-			.help = "safetensors (always), npy: movie vectors, faiss: an index of "
-				"them"},
+			.help = "safetensors (always), onnx, npy (movie vectors), faiss (their "
+				"index)"},
+		{.name = "onnx-data",
+			.kind = FLAG_CHOICE,
+			.target = &onnx_data,
+			.value_name = "WHERE",
+			.choices = "inline|external",
+			.help = "inline: ONNX files have the tables, up to 1 GiB; external: they "
+				"point "
+				"to model.safetensors"},
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
@@ -113,6 +122,7 @@ int cmd_export(int argc, char **argv)
 		status = take_formats(&options, formats, &err);
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
+	options.onnx_outside = strcmp(onnx_data, "external") == 0;
 	status = export_model(&options, &report, &err);
 	if (status != STATUS_OK)
 		return program_failed(line.program, &err);

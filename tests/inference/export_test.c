@@ -4,6 +4,7 @@
 #include "common/base/random.h"
 #include "common/checkpoint/sealed_json.h"
 #include "inference/faiss_index.h"
+#include "inference/onnx.h"
 #include "tests/inference/sample.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
@@ -307,6 +308,55 @@ START_TEST(movie_vectors_are_exported_for_faiss)
 }
 END_TEST
 
+START_TEST(onnx_files_point_to_the_tables_or_have_them)
+{
+	struct error err;
+	struct export_report report;
+	char path[PATH_SIZE];
+	size_t inside, outside;
+	sample_open(&sample, &(struct sample_options){0});
+	struct export_options options = {
+		.checkpoint = sample.checkpoints, .out = sample.model, .onnx = true};
+	/* What ONNX Runtime makes of them says tests/integration/formats_test.py. */
+	assert_ok(export_model(&options, &report, &err), &err);
+	free(scratch_read(scratch_path(path, sample.model, "score.onnx"), &inside));
+	options.onnx_outside = true;
+	assert_ok(export_model(&options, &report, &err), &err);
+	char *bytes = scratch_read(path, &outside);
+	ck_assert_ptr_nonnull(memmem(bytes, outside, "model.safetensors", 17));
+	ck_assert_uint_lt(outside, inside + 1000);
+	free(bytes);
+	sample_close(&sample);
+}
+END_TEST
+
+START_TEST(a_graph_that_cannot_be_written_fails_with_a_status)
+{
+	struct error err;
+	struct onnx_graph *graph;
+	char byte = 0, path[PATH_SIZE], root[PATH_SIZE];
+	assert_ok(onnx_graph_new(&graph, "graph", "", &err), &err);
+	assert_fails(onnx_graph_write(graph, "/nowhere/graph.onnx", &err), STATUS_NOT_FOUND, &err,
+		"/nowhere/graph.onnx");
+	assert_fails(onnx_graph_write(graph, "/dev/full", &err), STATUS_RESOURCE_EXHAUSTED, &err,
+		"/dev/full");
+	/* Never read: the size alone is too much. */
+	onnx_constant(graph, &(struct onnx_data){.name = "large",
+				     .type = ONNX_INT8,
+				     .rank = 1,
+				     .dims = {INT32_MAX},
+				     .bytes = &byte,
+				     .size = INT32_MAX});
+	scratch_open(root);
+	scratch_path(path, root, "graph.onnx");
+	assert_fails(onnx_graph_write(graph, path, &err), STATUS_OUT_OF_RANGE, &err,
+		"readers of ONNX take at most 2147483647");
+	ck_assert(!file_exists(path));
+	scratch_close(root);
+	onnx_graph_free(graph);
+}
+END_TEST
+
 START_TEST(an_index_of_faiss_fails_with_a_status)
 {
 	struct error err;
@@ -333,6 +383,8 @@ int main(void)
 		any_flipped_byte_of_a_model_directory_is_refused_with_its_file,
 		a_model_json_that_contradicts_its_files_is_refused,
 		a_diverged_checkpoint_is_not_exported, movie_vectors_are_exported_for_numpy,
-		movie_vectors_are_exported_for_faiss, an_index_of_faiss_fails_with_a_status, NULL};
+		movie_vectors_are_exported_for_faiss, an_index_of_faiss_fails_with_a_status,
+		onnx_files_point_to_the_tables_or_have_them,
+		a_graph_that_cannot_be_written_fails_with_a_status, NULL};
 	return run_cases("export", cases);
 }

@@ -146,7 +146,7 @@ static void check_failures(void)
 		"recommend --model model --user 1 --genre Nonsense");
 	assert_says(1, "marquee similar: data: not a model directory",
 		"similar --model data --movie 1");
-	assert_says(2, "'tflite' is none of safetensors, npy",
+	assert_says(2, "'tflite' is none of safetensors, onnx, npy, faiss",
 		"export --checkpoint checkpoints --out other --format safetensors,tflite");
 	assert_says(1, "is not a model directory: choose another --out",
 		"export --checkpoint checkpoints --out data");
