@@ -243,7 +243,7 @@ static void *share_memory(MPI_Win *ret_window, uint32_t workers)
 			have = MPI_Win_shared_query(window, 0, &bytes, &unit, &memory) ==
 			       MPI_SUCCESS;
 		if (have && host_rank == 0)
-			have = comm_shared_prepare(memory, NULL) == STATUS_OK;
+			comm_shared_prepare(memory);
 		/* Also: the memory is ready before anybody uses it. */
 		if (all_agree(have))
 			*ret_window = window;

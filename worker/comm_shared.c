@@ -1,8 +1,9 @@
 #include "worker/comm_shared.h"
 
-#include <errno.h>
-#include <pthread.h>
+#include "common/base/futex.h"
+
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -10,14 +11,20 @@
 #define PLACE_FLOATS (COMM_PLACE_BYTES / sizeof(float))
 #define FLOATS_ALIGN ((size_t)16)
 
+/* A sleep at most: one who is stopped just before it would have woken others is not missed. */
+#define SLEEP_MAX_NS UINT64_C(100000000)
+#define NAMED_MAX    4u /* workers named in a message; the others are counted */
+
+/*
+ * No lock: a worker that is stopped or killed, wherever it is, takes nothing with it that others
+ * need. Each has a counter of its own; whoever waits looks at all of them, and sleeps on `wakes`,
+ * which changes when a turn is complete.
+ */
 struct comm_shared_memory {
-	/* Turns that all workers have announced. Changed under lock, read without it. */
-	_Alignas(64) atomic_uint_fast64_t complete;
-	_Alignas(64) pthread_mutex_t lock;
-	pthread_cond_t changed;
-	/* Guarded by lock. */
-	uint32_t announced[COMM_TURNS_KEPT]; /* by how many: some may be a turn ahead of others */
-	bool left;			     /* some worker has */
+	_Alignas(64) atomic_uint wakes;				/* the word of a futex */
+	atomic_uint sleepers;					/* on it */
+	atomic_bool left;					/* some worker has */
+	_Alignas(64) atomic_uint_fast64_t announced[LANES_MAX]; /* turns, by worker */
 	/* Behind it, page-aligned, the places: [COMM_TURNS_KEPT][workers]. */
 };
 
@@ -29,27 +36,14 @@ size_t comm_shared_bytes(uint32_t workers)
 	return PLACES_AT + COMM_TURNS_KEPT * workers * COMM_PLACE_BYTES;
 }
 
-enum status comm_shared_prepare(void *memory, struct error *err)
+void comm_shared_prepare(void *memory)
 {
 	struct comm_shared_memory *head = memory;
-	pthread_mutexattr_t for_mutex;
-	pthread_condattr_t for_cond;
-	memset(head, 0, sizeof(*head));
-	atomic_init(&head->complete, 0);
-	pthread_mutexattr_init(&for_mutex);
-	pthread_condattr_init(&for_cond);
-	int code = pthread_mutexattr_setpshared(&for_mutex, PTHREAD_PROCESS_SHARED);
-	if (code == 0)
-		code = pthread_condattr_setpshared(&for_cond, PTHREAD_PROCESS_SHARED);
-	if (code == 0)
-		code = pthread_condattr_setclock(&for_cond, CLOCK_MONOTONIC);
-	if (code == 0)
-		code = pthread_mutex_init(&head->lock, &for_mutex);
-	if (code == 0)
-		code = pthread_cond_init(&head->changed, &for_cond);
-	pthread_mutexattr_destroy(&for_mutex);
-	pthread_condattr_destroy(&for_cond);
-	return code == 0 ? STATUS_OK : error_set_errno(err, code, "memory shared by workers");
+	atomic_init(&head->wakes, 0);
+	atomic_init(&head->sleepers, 0);
+	atomic_init(&head->left, false);
+	for (uint32_t w = 0; w < LANES_MAX; w++)
+		atomic_init(&head->announced[w], 0);
 }
 
 void *comm_shared_place(const struct comm_shared *shared, uint64_t turn, uint32_t worker)
@@ -58,43 +52,81 @@ void *comm_shared_place(const struct comm_shared *shared, uint64_t turn, uint32_
 	return (char *)shared->memory + PLACES_AT + index * COMM_PLACE_BYTES;
 }
 
+/* Everything here is in one order for all workers: who announces and then sees no sleeper is seen
+ * by him who is about to sleep. */
+static bool all_announced(const struct comm_shared *shared, uint64_t turn)
+{
+	for (uint32_t w = 0; w < shared->comm.workers; w++)
+		if (atomic_load(&shared->memory->announced[w]) <= turn)
+			return false;
+	return true;
+}
+
+static void wake_all(struct comm_shared_memory *memory)
+{
+	atomic_fetch_add(&memory->wakes, 1);
+	if (atomic_load(&memory->sleepers) > 0)
+		futex_wake_all(&memory->wakes);
+}
+
 void comm_shared_announce(struct comm_shared *shared)
 {
 	struct comm_shared_memory *memory = shared->memory;
-	uint32_t *announced = &memory->announced[shared->turn++ % COMM_TURNS_KEPT];
-	pthread_mutex_lock(&memory->lock);
-	if (++*announced == shared->comm.workers) {
-		*announced = 0;
-		atomic_fetch_add_explicit(&memory->complete, 1, memory_order_release);
-		pthread_cond_broadcast(&memory->changed);
-	}
-	pthread_mutex_unlock(&memory->lock);
+	const uint64_t turn = shared->turn++;
+	atomic_store(&memory->announced[shared->comm.rank], turn + 1);
+	if (all_announced(shared, turn))
+		wake_all(memory);
 }
 
-enum status comm_shared_wait(
-	struct comm_shared *shared, uint64_t turn, const char *what, struct error *err)
+static enum status waited_in_vain(const struct comm_shared *shared, uint64_t turn, const char *what,
+	double deadline_s, struct error *err)
+{
+	char names[64] = "";
+	size_t used = 0;
+	uint32_t missing = 0;
+	for (uint32_t w = 0; w < shared->comm.workers; w++) {
+		if (atomic_load(&shared->memory->announced[w]) > turn || ++missing > NAMED_MAX)
+			continue;
+		used += (size_t)snprintf(
+			names + used, sizeof(names) - used, "%s%u", missing > 1 ? ", " : "", w);
+	}
+	if (missing > NAMED_MAX)
+		snprintf(names + used, sizeof(names) - used, " and %u more", missing - NAMED_MAX);
+	return error_set(err, STATUS_DEADLINE_EXCEEDED,
+		"%s: waited %g s for worker%s %s: stopped, or hanging?", what, deadline_s,
+		missing == 1 ? "" : "s", names);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+enum status comm_shared_wait(struct comm_shared *shared, uint64_t turn, double deadline_s,
+	const char *what, struct error *err)
 {
 	struct comm_shared_memory *memory = shared->memory;
-	if (atomic_load_explicit(&memory->complete, memory_order_acquire) > turn)
+	if (all_announced(shared, turn))
 		return STATUS_OK;
-	struct timespec end;
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += (time_t)shared->deadline_s + 1;
-	int code = 0;
-	pthread_mutex_lock(&memory->lock);
-	while (atomic_load_explicit(&memory->complete, memory_order_relaxed) <= turn &&
-		!memory->left && code != ETIMEDOUT)
-		code = pthread_cond_timedwait(&memory->changed, &memory->lock, &end);
-	bool done = atomic_load_explicit(&memory->complete, memory_order_relaxed) > turn;
-	bool left = memory->left;
-	pthread_mutex_unlock(&memory->lock);
-	if (done)
+	const uint64_t end_ns = now_ns() + (uint64_t)(deadline_s * 1e9);
+	bool done = false, left = false, late = false;
+	while (!done && !left && !late) {
+		unsigned int word = atomic_load(&memory->wakes);
+		atomic_fetch_add(&memory->sleepers, 1);
+		left = atomic_load(&memory->left);
+		done = all_announced(shared, turn);
+		if (!done && !left)
+			futex_wait(&memory->wakes, word, SLEEP_MAX_NS);
+		atomic_fetch_sub(&memory->sleepers, 1);
+		late = now_ns() >= end_ns;
+	}
+	if (all_announced(shared, turn))
 		return STATUS_OK;
 	if (left)
 		return error_set(err, STATUS_ABORTED, "%s: another worker has left the job", what);
-	return error_set(err, STATUS_DEADLINE_EXCEEDED,
-		"%s: waited %.0f s for another worker: is it still running?", what,
-		shared->deadline_s);
+	return waited_in_vain(shared, turn, what, deadline_s, err);
 }
 
 static struct comm_shared *shared_of(struct comm *comm)
@@ -117,7 +149,8 @@ static enum status all_gather(
 		size_t part = least(size - at, COMM_PLACE_BYTES);
 		memcpy(comm_shared_place(shared, turn, comm->rank), (const char *)bytes + at, part);
 		comm_shared_announce(shared);
-		status = comm_shared_wait(shared, turn, "gather from all workers", err);
+		status = comm_shared_wait(
+			shared, turn, shared->deadline_s, "gather from all workers", err);
 		for (uint32_t w = 0; w < comm->workers && status == STATUS_OK; w++)
 			memcpy((char *)out + w * size + at, comm_shared_place(shared, turn, w),
 				part);
@@ -136,7 +169,8 @@ static enum status broadcast(struct comm *comm, void *bytes, size_t size, struct
 		if (comm->rank == 0)
 			memcpy(first, (const char *)bytes + at, part);
 		comm_shared_announce(shared);
-		status = comm_shared_wait(shared, turn, "broadcast from worker 0", err);
+		status = comm_shared_wait(
+			shared, turn, shared->deadline_s, "broadcast from worker 0", err);
 		if (comm->rank != 0 && status == STATUS_OK)
 			memcpy((char *)bytes + at, first, part);
 	}
@@ -201,8 +235,8 @@ static enum status sum_finish(struct comm *comm, struct error *err)
 	const size_t n = shared->sum.n, chunk = shared->sum.chunk;
 	uint64_t turn = shared->sum.turn;
 	for (size_t at = 0; at < n; at += chunk) {
-		enum status status =
-			comm_shared_wait(shared, turn, "sum of the dense gradients", err);
+		enum status status = comm_shared_wait(
+			shared, turn, shared->deadline_s, "sum of the dense gradients", err);
 		if (status != STATUS_OK)
 			return status;
 		add_all(shared, turn, at, least(n - at, chunk));
@@ -217,11 +251,8 @@ static enum status sum_finish(struct comm *comm, struct error *err)
 
 void comm_shared_leave(struct comm_shared *shared)
 {
-	struct comm_shared_memory *memory = shared->memory;
-	pthread_mutex_lock(&memory->lock);
-	memory->left = true;
-	pthread_cond_broadcast(&memory->changed);
-	pthread_mutex_unlock(&memory->lock);
+	atomic_store(&shared->memory->left, true);
+	wake_all(shared->memory);
 }
 
 void comm_shared_init(struct comm_shared *shared, void *memory, uint32_t rank, uint32_t workers,

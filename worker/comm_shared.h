@@ -3,8 +3,8 @@
  *
  * Talk goes in turns. In a turn every worker has a place in the memory, writes what it has to say
  * into it, announces the turn, waits until all have announced it, and reads the others' places. So
- * a turn costs one wait, and none at all when the others came before; a wait sleeps (condition
- * variable) and takes no time from whoever is waited for.
+ * a turn costs one wait, and none at all when the others came before; a wait sleeps (futex) and
+ * takes no time from whoever is waited for.
  *
  * A worker may announce one turn without waiting for it before it takes the next. A turn may be
  * read until this worker announces the third one after it. So whoever writes turn t knows that all
@@ -14,7 +14,7 @@
  * add W * n floats each. In a sync step the exchange lies between, which waits for all anyway, so
  * that the end finds everybody's sums there.
  *
- * Threads: a struct comm_shared is owner-thread only; the memory is internally locked.
+ * Threads: a struct comm_shared is owner-thread only; the memory has no locks.
  */
 #ifndef MARQUEE_WORKER_COMM_SHARED_H
 #define MARQUEE_WORKER_COMM_SHARED_H
@@ -41,7 +41,7 @@ struct comm_shared {
 size_t comm_shared_bytes(uint32_t workers);
 
 /* Makes memory ready, 64-byte aligned: one worker, before any other looks at it. */
-MUST_CHECK enum status comm_shared_prepare(void *memory, struct error *err);
+void comm_shared_prepare(void *memory);
 
 /* Borrows the memory for as long as comm is used. deadline_s: the longest that a call may wait. */
 void comm_shared_init(
@@ -59,9 +59,12 @@ void comm_shared_init(
 void *comm_shared_place(const struct comm_shared *comm, uint64_t turn, uint32_t worker);
 /* Announces turn comm->turn. */
 void comm_shared_announce(struct comm_shared *comm);
-/* Until all have announced the turn; `what` is for the message: what is waited for. */
-MUST_CHECK enum status comm_shared_wait(
-	struct comm_shared *comm, uint64_t turn, const char *what, struct error *err);
+/*
+ * Until all have announced the turn. `what` is for the message: what is waited for.
+ * DEADLINE_EXCEEDED names those who have not; ABORTED: somebody has left.
+ */
+MUST_CHECK enum status comm_shared_wait(struct comm_shared *comm, uint64_t turn, double deadline_s,
+	const char *what, struct error *err);
 
 /* This worker makes no call any more: whoever waits for it fails, now or later. */
 void comm_shared_leave(struct comm_shared *comm);

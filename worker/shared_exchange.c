@@ -194,6 +194,7 @@ enum status shared_exchange(
 {
 	struct remote_slot *slot = &remote->slots[0];
 	struct comm_shared *comm = remote->shared->comm;
+	const double deadline_s = remote->deadline_ms * 1e-3; /* as a step in messages has it */
 	enum status status = remote_slot_open(remote, slot, err);
 	if (status == STATUS_OK)
 		status = remote_route(remote, slot, step, err);
@@ -204,7 +205,7 @@ enum status shared_exchange(
 	const uint64_t asked = comm->turn;
 	write_request(remote, asked, step);
 	comm_shared_announce(comm);
-	status = comm_shared_wait(comm, asked, "push of a step", err);
+	status = comm_shared_wait(comm, asked, deadline_s, "push of a step", err);
 	if (status != STATUS_OK)
 		return status;
 	if (!everything_fits(remote, asked)) {
@@ -218,7 +219,7 @@ enum status shared_exchange(
 		return status;
 	const uint64_t answered = comm->turn;
 	comm_shared_announce(comm);
-	status = comm_shared_wait(comm, answered, "rows of a step", err);
+	status = comm_shared_wait(comm, answered, deadline_s, "rows of a step", err);
 	for (uint32_t s = 0; s < remote->server_count && status == STATUS_OK; s++)
 		remote_take_rows(&slot->legs[s], step,
 			(unsigned char *)comm_shared_place(comm, answered, s) +

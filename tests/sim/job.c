@@ -150,9 +150,9 @@ static void start_workers(struct sim_job *job)
 	const size_t bytes = comm_shared_bytes(job->workers);
 	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	struct error error;
-	if (memory == MAP_FAILED || comm_shared_prepare(memory, &error) != STATUS_OK)
+	if (memory == MAP_FAILED)
 		abort();
+	comm_shared_prepare(memory);
 	for (uint32_t w = 0; w < job->workers; w++) {
 		struct sim_worker *worker = allocate(sizeof(*worker));
 		char name[24];

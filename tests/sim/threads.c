@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -43,6 +44,8 @@ REAL_AND_WRAP(int, pthread_rwlock_rdlock, pthread_rwlock_t *lock);
 REAL_AND_WRAP(int, pthread_rwlock_wrlock, pthread_rwlock_t *lock);
 REAL_AND_WRAP(int, pthread_rwlock_trywrlock, pthread_rwlock_t *lock);
 REAL_AND_WRAP(int, pthread_rwlock_unlock, pthread_rwlock_t *lock);
+REAL_AND_WRAP(void, futex_wait, atomic_uint *word, unsigned int value, uint64_t timeout_ns);
+REAL_AND_WRAP(void, futex_wake_all, atomic_uint *word);
 REAL_AND_WRAP(int, nanosleep, const struct timespec *time, struct timespec *ret_left);
 REAL_AND_WRAP(int, clock_gettime, clockid_t clock, struct timespec *ret);
 REAL_AND_WRAP(ssize_t, getrandom, void *bytes, size_t size, unsigned int flags);
@@ -252,6 +255,29 @@ int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *lock)
 	sim_wake_all(lock);
 	give_way();
 	return 0;
+}
+
+/* ---- futexes ---- */
+
+void __wrap_futex_wait(atomic_uint *word, unsigned int value, uint64_t timeout_ns)
+{
+	if (!sim_inside()) {
+		__real_futex_wait(word, value, timeout_ns);
+		return;
+	}
+	give_way();
+	if (atomic_load(word) == value)
+		(void)sim_wait(word, sim_now_ns() + timeout_ns);
+}
+
+void __wrap_futex_wake_all(atomic_uint *word)
+{
+	if (!sim_inside()) {
+		__real_futex_wake_all(word);
+		return;
+	}
+	sim_wake_all(word);
+	give_way();
 }
 
 /* ---- time and chance ---- */

@@ -3,7 +3,10 @@
 #include "common/base/random.h"
 #include "tests/support/suite.h"
 #include "tests/support/thread_comm.h"
+#include "worker/comm_shared.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,11 +233,53 @@ START_TEST(nobody_waits_for_a_worker_after_a_failure_that_all_know)
 }
 END_TEST
 
+/* Worker 2 is silent, as one that is stopped: the others' waits end, and name it. */
+static void wait_for_a_silent_one(void *context, struct comm *comm)
+{
+	struct error error;
+	atomic_uint *waited = context;
+	if (comm->rank == 2) {
+		while (atomic_load(waited) < 2)
+			sched_yield();
+		return;
+	}
+	const uint64_t turn = comm->shared->turn;
+	comm_shared_announce(comm->shared);
+	assert_fails(comm_shared_wait(comm->shared, turn, 0.05, "rows of a step", &error),
+		STATUS_DEADLINE_EXCEEDED, &error, "rows of a step: waited 0.05 s for worker 2: ");
+	atomic_fetch_add(waited, 1);
+}
+
+START_TEST(a_wait_in_vain_ends_and_names_who_is_missing)
+{
+	atomic_uint waited = 0;
+	thread_group_run(3, wait_for_a_silent_one, &waited);
+}
+END_TEST
+
+static void wait_for_one_that_left(void *context, struct comm *comm)
+{
+	struct error error;
+	(void)context;
+	if (comm->rank == 1)
+		return;
+	assert_fails(comm_barrier(comm, &error), STATUS_ABORTED, &error,
+		"another worker has left the job");
+}
+
+START_TEST(a_wait_for_a_worker_that_left_ends_at_once)
+{
+	thread_group_run(3, wait_for_one_that_left, NULL);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const cases[] = {the_tree_sum_has_the_same_bits_for_every_number_of_workers,
 		a_sum_of_any_length_is_made, messages_of_any_length_arrive,
 		lane_sums_have_the_same_bits_for_every_number_of_workers, one_failure_is_everybodys,
-		nobody_waits_for_a_worker_after_a_failure_that_all_know, NULL};
+		nobody_waits_for_a_worker_after_a_failure_that_all_know,
+		a_wait_in_vain_ends_and_names_who_is_missing,
+		a_wait_for_a_worker_that_left_ends_at_once, NULL};
 	return run_cases("comm", cases);
 }
