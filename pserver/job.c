@@ -46,8 +46,8 @@ static enum status create_tables(struct job *job, struct error *err)
 	return STATUS_OK;
 }
 
-enum status job_new(struct job **ret, const struct job_spec *spec, uint32_t shard_index,
-	uint32_t shard_count, uint64_t now_ns, struct error *err)
+enum status job_new(struct job **ret, const struct job_spec *spec, const struct job_place *place,
+	uint64_t now_ns, struct error *err)
 {
 	struct job *job;
 	enum status status = memory_zalloc(&job, 1, sizeof(*job), "job", err);
@@ -57,8 +57,10 @@ enum status job_new(struct job **ret, const struct job_spec *spec, uint32_t shar
 	atomic_init(&job->references, 1);
 	job->next_step = spec->first_step;
 	job->last_heard_ns = now_ns;
-	struct store_options options = {
-		.seed = spec->seed, .shard_index = shard_index, .shard_count = shard_count};
+	struct store_options options = {.seed = spec->seed,
+		.shard_index = place->shard_index,
+		.shard_count = place->shard_count,
+		.crew = place->crew};
 	status = memory_zalloc(&job->members, spec->workers, sizeof(*job->members), "members", err);
 	if (status == STATUS_OK)
 		status = store_new(&job->store, &options, err);

@@ -82,9 +82,15 @@ struct job {
 	struct job_member *members;  /* [spec.workers] */
 };
 
+/* Where a job is: a server's part of the tables, and who helps with them (borrowed, or NULL). */
+struct job_place {
+	uint32_t shard_index, shard_count;
+	struct crew *crew;
+};
+
 /* Returns an owned job with one reference and with its tables, nobody joined. Copies the spec. */
-MUST_CHECK enum status job_new(struct job **ret, const struct job_spec *spec, uint32_t shard_index,
-	uint32_t shard_count, uint64_t now_ns, struct error *err);
+MUST_CHECK enum status job_new(struct job **ret, const struct job_spec *spec,
+	const struct job_place *place, uint64_t now_ns, struct error *err);
 /* Takes NULL. No calls and pushes may be left. */
 void job_free(struct job *job);
 

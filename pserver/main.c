@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/rpc/token.h"
 #include "common/rpc/transport.h"
+#include "pserver/crew.h"
 #include "pserver/placement.h"
 #include "pserver/service.h"
 
@@ -87,8 +88,9 @@ static enum status run(const struct options *options, struct error *err)
 {
 	struct ps_server *server = NULL;
 	char *token = NULL;
-	struct ps_server_options server_options = {
-		.listen_url = options->listen, .tls = &options->tls};
+	struct ps_server_options server_options = {.listen_url = options->listen,
+		.tls = &options->tls,
+		.helpers = crew_helpers_default()};
 	enum status status = parse_shard(
 		options->shard, &server_options.shard_index, &server_options.shard_count, err);
 	if (status != STATUS_OK)

@@ -1,6 +1,7 @@
 #include "pserver/service_internal.h"
 
 #include "common/base/memory.h"
+#include "pserver/crew.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,8 +137,8 @@ static enum status replace_job(struct ps_server *server, const struct job_spec *
 	struct job **ret_ended, struct step_call **list, struct error *err)
 {
 	struct job *made;
-	enum status status = job_new(&made, spec, server->shard_index, server->shard_count,
-		clock_now_ns(server->clock), err);
+	const struct job_place place = {server->shard_index, server->shard_count, server->crew};
+	enum status status = job_new(&made, spec, &place, clock_now_ns(server->clock), err);
 	if (status != STATUS_OK)
 		return status;
 	struct error why;
@@ -405,7 +406,10 @@ enum status ps_server_open(
 		.clock = server->clock,
 	};
 	ProtobufCService *services[] = {&server->service.base};
-	status = start_sweeper(server, err);
+	if (options->helpers > 0)
+		status = crew_new(&server->crew, options->helpers, err);
+	if (status == STATUS_OK)
+		status = start_sweeper(server, err);
 	if (status == STATUS_OK)
 		status = rpc_server_open(&server->rpc, &rpc, services, 1, err);
 	if (status != STATUS_OK) {
@@ -434,6 +438,7 @@ void ps_server_close(struct ps_server *server)
 	rpc_server_close(server->rpc);
 	if (job)
 		ps_job_release(job);
+	crew_free(server->crew);
 	pthread_cond_destroy(&server->sweep);
 	pthread_mutex_destroy(&server->lock);
 	free(server);

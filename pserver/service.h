@@ -32,6 +32,7 @@ struct ps_server_options {
 	const struct rpc_tls *tls; /* common/rpc/transport.h; for tls+tcp */
 	size_t max_message_bytes;  /* 0: RPC_MESSAGE_BYTES_DEFAULT */
 	const struct clock *clock; /* NULL: the real one; borrowed for the server's life */
+	uint32_t helpers;	   /* threads that take part in large calls, crew.h; at most 7 */
 };
 
 /* Returns an owned server that answers. Errors as rpc_server_open()'s. */

@@ -24,6 +24,7 @@ struct ps_server {
 	const struct clock *clock;
 	size_t max_message_bytes;
 	struct rpc_server *rpc;
+	struct crew *crew; /* NULL: none */
 	pthread_t sweeper;
 	bool sweeping;
 

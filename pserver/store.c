@@ -77,8 +77,13 @@ enum status store_new(struct store **ret, const struct store_options *options, s
 		store->stripe_shift++;
 	store->stripe_count = stripe_of(store, store->shard_total - 1) + 1;
 	store->seed = options->seed;
+	store->crew = options->crew;
 	status = page_stock_new(&store->stock, err);
+	if (status == STATUS_OK && store->crew)
+		status = memory_alloc(
+			&store->crew_ids, 1, sizeof(*store->crew_ids), "sorted ids", err);
 	if (status != STATUS_OK) {
+		page_stock_free(store->stock);
 		free(store);
 		return status;
 	}
@@ -103,6 +108,7 @@ void store_free(struct store *store)
 		return;
 	drop_tables(store);
 	page_stock_free(store->stock);
+	free(store->crew_ids);
 	pthread_rwlock_destroy(&store->lock);
 	free(store);
 }

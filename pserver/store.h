@@ -30,6 +30,7 @@
 #define STORE_TABLES_MAX 256u
 
 struct store;
+struct crew;
 
 struct store_options {
 	uint64_t seed;	      /* of the rows' first values */
@@ -40,6 +41,8 @@ struct store_options {
 	 * table do not come from several threads at once. They may, but wait for each other.
 	 */
 	bool one_thread_per_table;
+	/* Takes parts of large calls while no other call is under way. Borrowed; NULL: nobody. */
+	struct crew *crew;
 };
 
 /* Returns an owned store without tables. */

@@ -28,12 +28,30 @@ struct store_table {
 	atomic_uint_least64_t examples;
 };
 
+/* Ids of a call that are sorted at a time when a crew changes rows. */
+#define CREW_IDS 8192u
+
+/*
+ * Ids by the lock of their partition: stripe s has the entries [begin[s], begin[s + 1]), in the
+ * caller's order.
+ */
+struct crew_ids {
+	uint64_t ids[CREW_IDS];
+	uint16_t where[CREW_IDS];  /* position in the caller's arrays, from the first sorted one */
+	uint8_t stripes[CREW_IDS]; /* of the caller's ids */
+	uint32_t begin[STRIPES_MAX + 1];
+};
+
 struct store {
 	/* immutable */
 	uint32_t shard_index, shard_count;
 	uint32_t first, shard_total; /* the virtual shards [first, first + shard_total) */
 	uint32_t stripe_shift, stripe_count;
-	struct page_stock *stock; /* of all tables' rows; internally locked */
+	struct page_stock *stock;  /* of all tables' rows; internally locked */
+	struct crew *crew;	   /* borrowed; NULL: none */
+	struct crew_ids *crew_ids; /* whoever has taken the crew may write it; NULL: no crew */
+
+	atomic_uint calls; /* that read or change rows, under way */
 
 	pthread_rwlock_t lock; /* guards what follows */
 	uint64_t seed;

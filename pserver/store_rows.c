@@ -1,11 +1,15 @@
 #include "pserver/store.h"
 
+#include "pserver/crew.h"
 #include "pserver/store_private.h"
 
 #include <string.h>
 
 /* Ids at a time under one set of locks: some 50 us for rows of 32 floats. */
 #define BLOCK 1024u
+/* A call of so many ids is worth a helper's waking, some 10 us, and so many make a part of it. */
+#define CREW_IDS_MIN 1024u
+#define CREW_PULL    512u
 
 /* A block of ids by the lock of their partition: stripe s has the entries [begin[s], begin[s + 1]).
  */
@@ -151,14 +155,15 @@ static enum status run_by_stripe(struct store *store, struct store_table *table,
 	return status;
 }
 
+/* The ids [from, end) of a call. */
 static enum status batch_run(struct store *store, struct store_table *table,
-	const struct batch *batch, struct error *err)
+	const struct batch *batch, size_t from, size_t end, struct error *err)
 {
 	enum status status = STATUS_OK;
-	for (size_t offset = 0; status == STATUS_OK && offset < batch->n; offset += BLOCK) {
+	for (size_t offset = from; status == STATUS_OK && offset < end; offset += BLOCK) {
 		const struct table_batch ids = {
 			.ids = (const unsigned char *)batch->ids + offset * sizeof(uint64_t),
-			.n = batch->n - offset < BLOCK ? batch->n - offset : BLOCK};
+			.n = end - offset < BLOCK ? end - offset : BLOCK};
 		bool cut;
 		if (lock_all(store, table, batch->kind == BATCH_PULL, &cut)) {
 			status = part_run(table, batch, offset, &ids, cut, err);
@@ -167,6 +172,112 @@ static enum status batch_run(struct store *store, struct store_table *table,
 			status = run_by_stripe(store, table, batch, offset, &ids, err);
 		}
 	}
+	return status;
+}
+
+/* ---- large calls, in parts for a crew ---- */
+
+struct crew_call {
+	struct store *store;
+	struct store_table *table;
+	const struct batch *batch;
+	size_t offset;	       /* of the ids that are sorted */
+	enum status *statuses; /* [parts] of a call that changes rows */
+	struct error *errors;  /* [parts] */
+};
+
+static void crew_pull(void *context, uint32_t i)
+{
+	const struct crew_call *call = context;
+	const size_t from = (size_t)i * CREW_PULL;
+	const size_t left = call->batch->n - from;
+	/* A pull of ids that have been checked does not fail. */
+	(void)!batch_run(call->store, call->table, call->batch, from,
+		from + (left < CREW_PULL ? left : CREW_PULL), NULL);
+}
+
+static void crew_change(void *context, uint32_t s)
+{
+	const struct crew_call *call = context;
+	const struct crew_ids *sorted = call->store->crew_ids;
+	struct stripe *stripe = &call->table->stripes[s];
+	const uint32_t first = sorted->begin[s];
+	const struct table_batch part = {.ids = sorted->ids + first,
+		.where = sorted->where + first,
+		.n = sorted->begin[s + 1] - first};
+	call->statuses[s] = STATUS_OK;
+	if (part.n == 0)
+		return;
+	pthread_rwlock_wrlock(&stripe->lock);
+	call->statuses[s] = part_run(
+		call->table, call->batch, call->offset, &part, stripe->cut, &call->errors[s]);
+	pthread_rwlock_unlock(&stripe->lock);
+}
+
+/* A counting sort of n <= CREW_IDS ids by stripe; it keeps the order within a stripe. */
+static void crew_sort(const struct store *store, const void *ids, uint32_t n)
+{
+	struct crew_ids *sorted = store->crew_ids;
+	uint32_t next[STRIPES_MAX + 1] = {0};
+	for (uint32_t i = 0; i < n; i++) {
+		const uint32_t s =
+			stripe_of(store, virtual_shard_of(load_id(ids, i)) - store->first);
+		sorted->stripes[i] = (uint8_t)s;
+		next[s + 1]++;
+	}
+	for (uint32_t s = 0; s < store->stripe_count; s++)
+		next[s + 1] += next[s];
+	memcpy(sorted->begin, next, sizeof(next));
+	for (uint32_t i = 0; i < n; i++) {
+		const uint32_t at = next[sorted->stripes[i]]++;
+		sorted->ids[at] = load_id(ids, i);
+		sorted->where[at] = (uint16_t)i;
+	}
+}
+
+static enum status crew_apply(struct store *store, struct store_table *table,
+	const struct batch *batch, struct error *err)
+{
+	enum status statuses[STRIPES_MAX];
+	struct error errors[STRIPES_MAX];
+	struct crew_call call = {.store = store,
+		.table = table,
+		.batch = batch,
+		.statuses = statuses,
+		.errors = errors};
+	enum status status = STATUS_OK;
+	for (; status == STATUS_OK && call.offset < batch->n; call.offset += CREW_IDS) {
+		const size_t left = batch->n - call.offset;
+		crew_sort(store, (const unsigned char *)batch->ids + call.offset * sizeof(uint64_t),
+			(uint32_t)(left < CREW_IDS ? left : CREW_IDS));
+		crew_run(store->crew, store->stripe_count, crew_change, &call);
+		for (uint32_t s = 0; s < store->stripe_count && status == STATUS_OK; s++)
+			if ((status = statuses[s]) != STATUS_OK)
+				error_set(err, status, "%s", errors[s].message);
+	}
+	return status;
+}
+
+/* Where others are at work beside this call no core is free to help. */
+static bool may_share(struct store *store, const struct batch *batch)
+{
+	return store->crew && batch->n >= CREW_IDS_MIN && batch->kind != BATCH_RESTORE &&
+	       store->stripe_count > 1 && atomic_load(&store->calls) == 1 && crew_take(store->crew);
+}
+
+static enum status run_any(struct store *store, struct store_table *table,
+	const struct batch *batch, struct error *err)
+{
+	if (!may_share(store, batch))
+		return batch_run(store, table, batch, 0, batch->n, err);
+	enum status status = STATUS_OK;
+	struct crew_call call = {.store = store, .table = table, .batch = batch};
+	if (batch->kind == BATCH_PULL)
+		crew_run(store->crew, (uint32_t)((batch->n + CREW_PULL - 1) / CREW_PULL), crew_pull,
+			&call);
+	else
+		status = crew_apply(store, table, batch, err);
+	crew_leave(store->crew);
 	return status;
 }
 
@@ -179,7 +290,9 @@ static enum status store_run(
 	enum status status = check_ids(store, &opened->table.schema, batch->ids, batch->n, err);
 	if (status == STATUS_OK) {
 		batch->step = optimizer_prepare(&opened->table.schema.spec.optimizer, step);
-		status = batch_run(store, opened, batch, err);
+		atomic_fetch_add(&store->calls, 1);
+		status = run_any(store, opened, batch, err);
+		atomic_fetch_sub(&store->calls, 1);
 		if (status != STATUS_OK)
 			error_wrap(err, status, "table %s", opened->table.schema.spec.name);
 	}

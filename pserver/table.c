@@ -236,6 +236,20 @@ static enum status ensure_record(const struct table_schema *schema, struct looku
 	return STATUS_OK;
 }
 
+/* Sorted ids scatter their gradients: no processor sees the next one coming. */
+static void prefetch_gradients(const struct table_batch *batch, size_t first, uint32_t n,
+	const float *gradients, size_t dim)
+{
+	const size_t floats = dim < PREFETCHED_LINES * CACHE_LINE / sizeof(float)
+				      ? dim
+				      : PREFETCHED_LINES * CACHE_LINE / sizeof(float);
+	for (uint32_t i = 0; batch->where && i < n; i++) {
+		const float *gradient = gradients + batch->where[first + i] * dim;
+		for (size_t k = 0; k < floats; k += CACHE_LINE / sizeof(float))
+			__builtin_prefetch(gradient + k);
+	}
+}
+
 enum status table_apply(struct table *table, const struct optimizer_step *step,
 	const struct table_batch *batch, const float *gradients, struct error *err)
 {
@@ -245,6 +259,7 @@ enum status table_apply(struct table *table, const struct optimizer_step *step,
 	for (size_t first = 0; first < batch->n; first += LOOKUP_GROUP) {
 		const uint32_t group = group_size(batch, first);
 		find_group(table, batch, first, group, lookups);
+		prefetch_gradients(batch, first, group, gradients, dim);
 		for (uint32_t i = 0; i < group; i++) {
 			bool created;
 			enum status status =

@@ -1,6 +1,7 @@
 #include "pserver/store.h"
 
 #include "common/base/random.h"
+#include "pserver/crew.h"
 #include "tests/support/suite.h"
 
 #include <pthread.h>
@@ -461,7 +462,7 @@ END_TEST
  * Four threads push and pull the same ids. The gradients are small integers and the learning rate
  * is 1, rows start at 0: the updates commute exactly, and a row read on the way is an integer.
  */
-enum { THREADS = 4, ROUNDS = 60, SHARED_IDS = 900, DIM = 3 };
+enum { THREADS = 4, ROUNDS = 60, SHARED_IDS = 1100, DIM = 3 };
 
 struct pusher {
 	struct store *store;
@@ -505,12 +506,12 @@ static void *push_and_pull(void *argument)
 	return NULL;
 }
 
-static void push_and_pull_at_once(bool one_thread_per_table)
+static void push_and_pull_at_once(bool one_thread_per_table, struct crew *crew)
 {
 	struct error err;
 	struct store *store;
 	const struct store_options options = {
-		.seed = 1, .one_thread_per_table = one_thread_per_table};
+		.seed = 1, .one_thread_per_table = one_thread_per_table, .crew = crew};
 	assert_ok(store_new(&store, &options, &err), &err);
 	struct table_spec spec = spec_of("shared", DIM, OPTIMIZER_SGD);
 	spec.init_limit = 0.0f;
@@ -540,44 +541,60 @@ static void push_and_pull_at_once(bool one_thread_per_table)
 
 START_TEST(concurrent_pushes_and_pulls_lose_nothing)
 {
-	push_and_pull_at_once(false);
+	push_and_pull_at_once(false, NULL);
 }
 END_TEST
 
 START_TEST(threads_that_share_a_table_of_one_thread_wait_for_each_other)
 {
-	push_and_pull_at_once(true);
+	push_and_pull_at_once(true, NULL);
 }
 END_TEST
 
-START_TEST(rows_do_not_depend_on_the_number_of_locks)
+START_TEST(helpers_beside_concurrent_pushes_and_pulls_lose_nothing)
 {
-	enum { COUNT = 10000, FLOATS = 3 };
 	struct error err;
+	struct crew *crew;
+	assert_ok(crew_new(&crew, 2, &err), &err);
+	push_and_pull_at_once(false, crew);
+	crew_free(crew);
+}
+END_TEST
+
+START_TEST(rows_do_not_depend_on_locks_and_helpers)
+{
+	enum { COUNT = 10000, FLOATS = 3, KINDS = 3 };
+	struct error err;
+	struct crew *crew;
 	uint64_t *ids = malloc(COUNT * sizeof(*ids));
-	float *values[2];
-	struct digest digests[2] = {{0}, {0}};
-	for (size_t s = 0; s < 2; s++) {
+	float *values[KINDS];
+	struct digest digests[KINDS] = {{0}};
+	assert_ok(crew_new(&crew, 2, &err), &err);
+	for (size_t k = 0; k < KINDS; k++) {
 		struct store *store;
-		const struct store_options options = {.seed = 5, .one_thread_per_table = s == 1};
+		const struct store_options options = {
+			.seed = 5, .one_thread_per_table = k == 1, .crew = k == 2 ? crew : NULL};
 		assert_ok(store_new(&store, &options, &err), &err);
 		uint32_t table = new_table(store, "user", FLOATS, OPTIMIZER_MOMENTUM);
-		values[s] = calloc(COUNT * FLOATS, sizeof(float));
+		values[k] = calloc(COUNT * FLOATS, sizeof(float));
 		/* Every id three times, so that one call has some of them in several groups. */
 		for (uint32_t i = 0; i < COUNT; i++) {
 			ids[i] = hash_u64(i % (COUNT / 3));
-			values[s][i * FLOATS] = (float)i;
+			values[k][i * FLOATS] = (float)i;
 		}
-		assert_ok(store_apply(store, table, ids, COUNT, values[s], 1, &err), &err);
-		assert_ok(store_pull(store, table, ids, COUNT, values[s], &err), &err);
-		store_digest(store, &digests[s]);
+		assert_ok(store_apply(store, table, ids, COUNT, values[k], 1, &err), &err);
+		assert_ok(store_pull(store, table, ids, COUNT, values[k], &err), &err);
+		store_digest(store, &digests[k]);
 		store_free(store);
 	}
-	ck_assert_mem_eq(values[0], values[1], COUNT * FLOATS * sizeof(float));
-	ck_assert_mem_eq(&digests[0], &digests[1], sizeof(digests[0]));
-	free(values[0]);
-	free(values[1]);
+	for (size_t k = 1; k < KINDS; k++) {
+		ck_assert_mem_eq(values[0], values[k], COUNT * FLOATS * sizeof(float));
+		ck_assert_mem_eq(&digests[0], &digests[k], sizeof(digests[0]));
+	}
+	for (size_t k = 0; k < KINDS; k++)
+		free(values[k]);
 	free(ids);
+	crew_free(crew);
 }
 END_TEST
 
@@ -596,6 +613,7 @@ int main(void)
 		a_cursor_from_a_hostile_peer_reads_nothing_it_should_not,
 		placement_tiles_the_virtual_shards, concurrent_pushes_and_pulls_lose_nothing,
 		threads_that_share_a_table_of_one_thread_wait_for_each_other,
-		rows_do_not_depend_on_the_number_of_locks, NULL};
+		helpers_beside_concurrent_pushes_and_pulls_lose_nothing,
+		rows_do_not_depend_on_locks_and_helpers, NULL};
 	return run_cases("store", cases);
 }
