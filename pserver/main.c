@@ -2,9 +2,12 @@
 #include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/memory.h"
+#include "common/http/http.h"
+#include "common/metrics/prometheus.h"
 #include "common/rpc/token.h"
 #include "common/rpc/transport.h"
 #include "pserver/crew.h"
+#include "pserver/metrics.h"
 #include "pserver/placement.h"
 #include "pserver/service.h"
 
@@ -16,7 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CLOSE_MAX_S 5u
+#define CLOSE_MAX_S	    5u
+#define METRICS_CONNECTIONS 16u
 
 struct options {
 	const char *listen;
@@ -24,6 +28,7 @@ struct options {
 	const char *checkpoint_dir;
 	const char *token_file;
 	const char *metrics;
+	bool metrics_public;
 	struct rpc_tls tls;
 };
 
@@ -53,9 +58,6 @@ static enum status parse_shard(
 
 static enum status check(const struct options *options, struct error *err)
 {
-	if (options->metrics)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"--metrics %.80s: metrics are not available yet", options->metrics);
 	if (!rpc_url_is_tls(options->listen) &&
 		(options->tls.cert_file || options->tls.key_file || options->tls.ca_file))
 		return error_set(err, STATUS_INVALID_ARGUMENT,
@@ -84,9 +86,41 @@ static void limit_close(void)
 	alarm(CLOSE_MAX_S);
 }
 
+static void answer_metrics(void *context, size_t route, const struct http_request *request,
+	struct http_reply *ret_reply)
+{
+	struct error err;
+	(void)route, (void)request;
+	enum status status = ps_server_metrics(context, &ret_reply->body, &ret_reply->size, &err);
+	if (status != STATUS_OK) {
+		http_reply_error(ret_reply, status, err.message);
+		return;
+	}
+	ret_reply->code = 200;
+	ret_reply->type = PROMETHEUS_TYPE;
+}
+
+static enum status open_metrics(struct http_server **ret, const struct options *options,
+	struct ps_server *server, struct error *err)
+{
+	static const char *const paths[] = {"/metrics"};
+	const struct http_options http = {
+		.listen = options->metrics,
+		.public = options->metrics_public,
+		.connections_max = METRICS_CONNECTIONS,
+		.paths = paths,
+		.route_count = 1,
+		.context = server,
+		.handle = answer_metrics,
+	};
+	enum status status = http_server_open(ret, &http, err);
+	return status == STATUS_OK ? status : error_wrap(err, status, "--metrics");
+}
+
 static enum status run(const struct options *options, struct error *err)
 {
 	struct ps_server *server = NULL;
+	struct http_server *metrics = NULL;
 	char *token = NULL;
 	struct ps_server_options server_options = {.listen_url = options->listen,
 		.tls = &options->tls,
@@ -109,15 +143,20 @@ static enum status run(const struct options *options, struct error *err)
 	sigaddset(&signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	status = ps_server_open(&server, &server_options, err);
+	if (status == STATUS_OK && options->metrics)
+		status = open_metrics(&metrics, options, server, err);
 	if (status != STATUS_OK)
 		goto cleanup;
 	printf("pserver: ready %s shard %u/%u\n", ps_server_url(server), server_options.shard_index,
 		server_options.shard_count);
+	if (metrics)
+		printf("pserver: metrics %s/metrics\n", http_server_url(metrics));
 	fflush(stdout);
 	int signal_number;
 	sigwait(&signals, &signal_number);
 	limit_close();
 cleanup:
+	http_server_close(metrics);
 	ps_server_close(server);
 	if (token)
 		explicit_bzero(token, server_options.token_bytes);
@@ -176,7 +215,13 @@ int main(int argc, char **argv)
 			.kind = FLAG_STRING,
 			.target = &options.metrics,
 			.value_name = "HOST:PORT",
-			.help = "not available yet"},
+			.help = "answer Prometheus there, at /metrics (port 0: any); prints one "
+				"more line, 'pserver: metrics URL'"},
+		{.name = "metrics-public",
+			.kind = FLAG_BOOL,
+			.target = &options.metrics_public,
+			.help = "let --metrics be another address than loopback: it asks for no "
+				"token"},
 	};
 	const struct flag_group groups[] = {
 		{"options", flags, sizeof(flags) / sizeof(flags[0])},

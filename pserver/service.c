@@ -145,6 +145,7 @@ static enum status replace_job(struct ps_server *server, const struct job_spec *
 	error_set(&why, STATUS_ABORTED, "job '%s' was started again", spec->name);
 	*ret_ended = end_job(server, &why, list);
 	server->job = made;
+	server->counts.jobs++;
 	return STATUS_OK;
 }
 
@@ -197,6 +198,7 @@ static enum status join(struct ps_server *server, const struct job_spec *spec, u
 	if (status != STATUS_OK)
 		return status;
 	job->last_heard_ns = clock_now_ns(server->clock);
+	server->counts.workers_replaced += again;
 	/* A cut that the one before has begun to read is not the new one's. */
 	if (again && worker == 0)
 		job->has_cut = false;
@@ -339,6 +341,8 @@ static void *sweep(void *context)
 		uint64_t next = UINT64_MAX;
 		if (job)
 			ps_collect_expired(job, clock_now_ns(server->clock), &list, &next);
+		for (const struct step_call *call = list; call; call = call->next)
+			server->counts.expired_calls++;
 		if (list) {
 			atomic_fetch_add_explicit(&job->references, 1, memory_order_relaxed);
 			pthread_mutex_unlock(&server->lock);

@@ -34,6 +34,15 @@ struct ps_server {
 	uint64_t sweep_at_ns; /* when the sweeper looks next */
 	struct job *job;      /* NULL: none is active */
 	bool closing;
+	struct ps_counts {
+		uint64_t jobs;		   /* begun, or begun again */
+		uint64_t workers_replaced; /* by a new start of the same worker */
+		uint64_t expired_calls;	   /* parked until their deadline */
+		uint64_t cuts, cuts_read;  /* begun; ended by who read them */
+		uint64_t cut_began_ns;	   /* of the one under way */
+		double cut_read_s;	   /* of the latest that was read */
+		double cut_read_unix_s;	   /* when that was; 0: none was */
+	} counts;
 };
 
 /*

@@ -34,16 +34,27 @@ static enum status check_is_first(
 		caller->worker, what);
 }
 
+static void count_read_cut(struct ps_server *server)
+{
+	struct ps_counts *counts = &server->counts;
+	counts->cuts_read++;
+	counts->cut_read_s = clock_seconds_since(server->clock, counts->cut_began_ns);
+	counts->cut_read_unix_s = (double)clock_unix_ns() * 1e-9;
+}
+
 /*
  * Under the lock, so that no step can begin to be applied meanwhile; it takes the store's locks,
  * but touches no rows. A late repeat finds another step next and is refused.
  */
-static enum status cut(struct job *job, const Marquee__Ps__V1__CutRequest *input, struct error *err)
+static enum status cut(struct ps_server *server, struct job *job,
+	const Marquee__Ps__V1__CutRequest *input, struct error *err)
 {
 	const bool here = job->has_cut && job->cut_step == input->step;
 	if (input->end) {
-		if (here)
+		if (here) {
 			store_uncut(job->store);
+			count_read_cut(server);
+		}
 		job->has_cut = job->has_cut && !here;
 		return STATUS_OK;
 	}
@@ -58,6 +69,8 @@ static enum status cut(struct job *job, const Marquee__Ps__V1__CutRequest *input
 	store_cut(job->store);
 	job->has_cut = true;
 	job->cut_step = input->step;
+	server->counts.cuts++;
+	server->counts.cut_began_ns = clock_now_ns(server->clock);
 	return STATUS_OK;
 }
 
@@ -73,7 +86,7 @@ void ps_cut(Marquee__Ps__V1__ParameterServer_Service *service,
 	if (status == STATUS_OK)
 		status = ps_lock_job(server, closure_data, &job, &err);
 	if (status == STATUS_OK) {
-		status = cut(job, input, &err);
+		status = cut(server, job, input, &err);
 		pthread_mutex_unlock(&server->lock);
 		ps_job_release(job);
 	}

@@ -221,23 +221,45 @@ uint64_t store_count(struct store *store, uint32_t table)
 	return count;
 }
 
+/* The list is locked. */
+static void measure(struct store *store, struct store_table *table, struct store_table_stats *ret)
+{
+	const struct table_schema *schema = &table->table.schema;
+	*ret = (struct store_table_stats){
+		.pulled = atomic_load_explicit(&table->pulled, memory_order_relaxed),
+		.pushed = atomic_load_explicit(&table->pushed, memory_order_relaxed),
+	};
+	for (uint32_t s = 0; s < store->shard_total; s++) {
+		pthread_rwlock_t *lock = store_lock_of(store, table, s);
+		pthread_rwlock_rdlock(lock);
+		ret->rows += table_count(&table->table.partitions[s]);
+		ret->bytes += table_bytes(&table->table.partitions[s], schema) +
+			      table_bytes(&table->cuts[s].aside, schema);
+		pthread_rwlock_unlock(lock);
+	}
+}
+
 uint64_t store_bytes(struct store *store)
 {
 	uint64_t bytes = 0;
 	pthread_rwlock_rdlock(&store->lock);
 	for (uint32_t t = 0; t < store->table_count; t++) {
-		struct store_table *table = store->tables[t];
-		for (uint32_t s = 0; s < store->shard_total; s++) {
-			const struct table_schema *schema = &table->table.schema;
-			pthread_rwlock_t *lock = store_lock_of(store, table, s);
-			pthread_rwlock_rdlock(lock);
-			bytes += table_bytes(&table->table.partitions[s], schema) +
-				 table_bytes(&table->cuts[s].aside, schema);
-			pthread_rwlock_unlock(lock);
-		}
+		struct store_table_stats stats;
+		measure(store, store->tables[t], &stats);
+		bytes += stats.bytes;
 	}
 	pthread_rwlock_unlock(&store->lock);
 	return bytes;
+}
+
+void store_table_stats(struct store *store, uint32_t table, struct store_table_stats *ret)
+{
+	*ret = (struct store_table_stats){0};
+	struct store_table *opened = store_open(store, table);
+	if (!opened)
+		return;
+	measure(store, opened, ret);
+	store_close(store);
 }
 
 void store_count_examples(struct store *store, uint32_t table, uint64_t examples)

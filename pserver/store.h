@@ -73,6 +73,13 @@ uint64_t store_count(struct store *store, uint32_t table);
 /* Bytes of all tables' slabs and indexes, and of what a cut has put aside. */
 uint64_t store_bytes(struct store *store);
 
+/* Of one table here; all zeros when there is no such table. */
+struct store_table_stats {
+	uint64_t rows, bytes;	 /* as store_count() and store_bytes() */
+	uint64_t pulled, pushed; /* rows that calls asked for, since the table was created */
+};
+void store_table_stats(struct store *store, uint32_t table, struct store_table_stats *ret);
+
 /* NOT_FOUND when there is no such table, INVALID_ARGUMENT naming the first foreign id. */
 MUST_CHECK enum status store_check_ids(
 	struct store *store, uint32_t table, const void *ids, size_t n, struct error *err);

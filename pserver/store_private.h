@@ -26,6 +26,7 @@ struct store_table {
 	struct table_cut *cuts;
 	struct stock_order *orders; /* of the partitions' indexes */
 	atomic_uint_least64_t examples;
+	atomic_uint_least64_t pulled, pushed; /* rows, since the table was created */
 };
 
 /* Ids of a call that are sorted at a time when a crew changes rows. */

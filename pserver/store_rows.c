@@ -295,6 +295,10 @@ static enum status store_run(
 		atomic_fetch_sub(&store->calls, 1);
 		if (status != STATUS_OK)
 			error_wrap(err, status, "table %s", opened->table.schema.spec.name);
+		if (batch->kind == BATCH_PULL)
+			atomic_fetch_add_explicit(&opened->pulled, batch->n, memory_order_relaxed);
+		if (batch->kind == BATCH_APPLY)
+			atomic_fetch_add_explicit(&opened->pushed, batch->n, memory_order_relaxed);
 	}
 	store_close(store);
 	return status;

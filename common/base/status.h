@@ -30,6 +30,7 @@ enum status {
 	STATUS_DATA_LOSS = 15,
 	STATUS_UNAUTHENTICATED = 16,
 };
+#define STATUS_COUNT 17
 
 #define MUST_CHECK	   __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))

@@ -69,6 +69,28 @@ static void init_server(struct rpc_server *server, const struct rpc_server_optio
 	pthread_cond_init(&server->idle, NULL);
 }
 
+static enum status make_methods(struct rpc_server *server, struct error *err)
+{
+	size_t count = 0;
+	for (size_t s = 0; s < server->service_count; s++)
+		count += server->services[s]->descriptor->n_methods;
+	enum status status = memory_zalloc(
+		&server->methods, count + 1, sizeof(*server->methods), "method counts", err);
+	if (status != STATUS_OK)
+		return status;
+	struct rpc_method_record *record = server->methods;
+	for (size_t s = 0; s < server->service_count; s++) {
+		const ProtobufCServiceDescriptor *service = server->services[s]->descriptor;
+		for (unsigned int m = 0; m < service->n_methods; m++, record++) {
+			record->service = service->name;
+			record->method = service->methods[m].name;
+		}
+	}
+	record->service = record->method = "";
+	server->method_count = count + 1;
+	return STATUS_OK;
+}
+
 static enum status set_listener_tls(
 	nng_listener listener, const struct rpc_tls *tls, struct error *err)
 {
@@ -157,7 +179,8 @@ enum status rpc_server_open(struct rpc_server **ret, const struct rpc_server_opt
 	if (status != STATUS_OK)
 		return status;
 	init_server(server, options, services, service_count);
-	if (options->token) {
+	status = make_methods(server, err);
+	if (options->token && status == STATUS_OK) {
 		status = memory_alloc(&server->token, options->token_bytes, 1, "token", err);
 		if (status == STATUS_OK) {
 			memcpy(server->token, options->token, options->token_bytes);
@@ -200,6 +223,7 @@ void rpc_server_close(struct rpc_server *server)
 	if (server->token)
 		explicit_bzero(server->token, server->token_bytes);
 	free(server->token);
+	free(server->methods);
 	free(server);
 }
 
@@ -216,4 +240,22 @@ void rpc_server_stats(const struct rpc_server *server, struct rpc_server_stats *
 		.bytes_received = atomic_load(&server->bytes_received),
 		.bytes_sent = atomic_load(&server->bytes_sent),
 	};
+}
+
+size_t rpc_server_method_count(const struct rpc_server *server)
+{
+	return server->method_count;
+}
+
+void rpc_server_method_stats(
+	const struct rpc_server *server, size_t method, struct rpc_method_stats *ret)
+{
+	struct rpc_method_record *record = &server->methods[method];
+	*ret = (struct rpc_method_stats){
+		.service = record->service,
+		.method = record->method,
+		.latency = &record->latency,
+	};
+	for (size_t s = 0; s < STATUS_COUNT; s++)
+		ret->answered[s] = atomic_load_explicit(&record->answered[s], memory_order_relaxed);
 }

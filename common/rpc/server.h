@@ -65,6 +65,21 @@ struct rpc_server_stats {
 };
 void rpc_server_stats(const struct rpc_server *server, struct rpc_server_stats *ret);
 
+/*
+ * What was answered of one method, by status; and how long that took from the request's arrival on,
+ * waiting included. The last method, with empty names, stands for requests that were refused before
+ * their method was known.
+ */
+struct latency_histogram; /* common/metrics/prometheus.h */
+struct rpc_method_stats {
+	const char *service, *method; /* borrowed */
+	uint64_t answered[STATUS_COUNT];
+	struct latency_histogram *latency; /* borrowed, for reading */
+};
+size_t rpc_server_method_count(const struct rpc_server *server);
+void rpc_server_method_stats(
+	const struct rpc_server *server, size_t method, struct rpc_method_stats *ret);
+
 const struct rpc_server *rpc_server_call_server(const struct rpc_server_call *call);
 
 /* Who calls. Lives as long as the call. */

@@ -34,6 +34,8 @@ struct rpc_server_call {
 	Marquee__Rpc__V1__RequestHeader *header;
 	ProtobufCMessage *input;
 	struct rpc_caller caller;
+	struct rpc_method_record *record; /* of its method */
+	uint64_t received_ns;
 	uint64_t deadline_ns;
 	struct rpc_message reply; /* reserved by the handler */
 };
@@ -154,11 +156,15 @@ static bool same_token(const struct rpc_server *server, const ProtobufCBinaryDat
 	return difference == 0;
 }
 
-static ProtobufCService *find_service(const struct rpc_server *server, const char *name)
+/* Sets *ret_records to those of its methods. */
+static ProtobufCService *find_service(
+	const struct rpc_server *server, const char *name, struct rpc_method_record **ret_records)
 {
+	*ret_records = server->methods;
 	for (size_t i = 0; i < server->service_count; i++) {
 		if (strcmp(server->services[i]->descriptor->name, name) == 0)
 			return server->services[i];
+		*ret_records += server->services[i]->descriptor->n_methods;
 	}
 	return NULL;
 }
@@ -198,10 +204,11 @@ static enum status read_request(struct rpc_server_call *call, struct error *err)
 	if (call->header->deadline_ms == 0)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "the request has no deadline");
 	call->raw = frame.raw;
-	call->deadline_ns = clock_now_ns(server->clock) + call->header->deadline_ms * NS_PER_MS;
+	call->deadline_ns = call->received_ns + call->header->deadline_ms * NS_PER_MS;
 	call->caller = (struct rpc_caller){call->header->job, call->header->worker,
 		call->header->incarnation, call->header->sequence};
-	ProtobufCService *service = find_service(server, call->header->service);
+	struct rpc_method_record *records;
+	ProtobufCService *service = find_service(server, call->header->service, &records);
 	if (!service)
 		return error_set(err, STATUS_UNIMPLEMENTED, "this server has no service '%.64s'",
 			call->header->service);
@@ -211,6 +218,7 @@ static enum status read_request(struct rpc_server_call *call, struct error *err)
 	if (!method)
 		return error_set(err, STATUS_UNIMPLEMENTED, "%s has no method '%.64s'",
 			descriptor->name, call->header->method);
+	call->record = &records[method - descriptor->methods];
 	call->input =
 		protobuf_c_message_unpack(method->input, NULL, frame.body.size, frame.body.data);
 	if (!call->input)
@@ -226,6 +234,8 @@ static void on_request(struct rpc_server_call *call)
 	struct rpc_server *server = call->server;
 	call->message = nng_aio_get_msg(call->aio);
 	nng_aio_set_msg(call->aio, NULL);
+	call->received_ns = clock_now_ns(server->clock);
+	call->record = &server->methods[server->method_count - 1];
 	atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(
 		&server->bytes_received, nng_msg_len(call->message), memory_order_relaxed);
@@ -377,6 +387,9 @@ static enum status send_reply(struct rpc_server_call *call,
 	drop_request(call);
 	atomic_fetch_add_explicit(
 		&call->server->bytes_sent, nng_msg_len(message), memory_order_relaxed);
+	atomic_fetch_add_explicit(&call->record->answered[header->status], 1, memory_order_relaxed);
+	latency_observe(
+		&call->record->latency, clock_now_ns(call->server->clock) - call->received_ns);
 	call->state = SENDING;
 	nng_aio_set_msg(call->aio, message);
 	nng_ctx_send(call->ctx, call->aio);

@@ -2,6 +2,7 @@
 #ifndef MARQUEE_RPC_SERVER_INTERNAL_H
 #define MARQUEE_RPC_SERVER_INTERNAL_H
 
+#include "common/metrics/prometheus.h"
 #include "common/rpc/message.h"
 #include "common/rpc/server.h"
 
@@ -15,6 +16,13 @@
 
 #define SERVICES_MAX 8
 
+/* What was answered of one method. */
+struct rpc_method_record {
+	const char *service, *method;
+	atomic_uint_fast64_t answered[STATUS_COUNT];
+	struct latency_histogram latency;
+};
+
 struct rpc_server {
 	/* Immutable after open. */
 	nng_socket socket;
@@ -27,6 +35,8 @@ struct rpc_server {
 	Marquee__Health__V1__Health_Service health;
 	ProtobufCService *services[SERVICES_MAX];
 	size_t service_count;
+	struct rpc_method_record *methods; /* of all services in order; one more for unknown ones */
+	size_t method_count;
 	atomic_uint_fast64_t requests;
 	atomic_uint_fast64_t refused;
 	atomic_uint_fast64_t bytes_received;

@@ -1,10 +1,12 @@
 /* Who may join a server, and when a job makes room for another. */
+#include "pserver/metrics.h"
 #include "pserver/service.h"
 
 #include "tests/pserver/ps_client.h"
 #include "tests/support/suite.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WAIT_MS 10000u
@@ -273,6 +275,69 @@ START_TEST(a_job_without_sense_is_refused)
 }
 END_TEST
 
+static uint64_t figure(const char *line)
+{
+	struct error err;
+	char *text;
+	size_t size;
+	assert_ok(ps_server_metrics(server, &text, &size, &err), &err);
+	ck_assert_uint_eq(strlen(text), size);
+	const char *at = strstr(text, line);
+	ck_assert_msg(at, "%s is not in %s", line, text);
+	uint64_t value = strtoull(at + strlen(line), NULL, 10);
+	free(text);
+	return value;
+}
+
+START_TEST(metrics_follow_members_calls_and_rows)
+{
+	struct error err;
+	struct ps_job job = ps_job_defaults();
+	const uint64_t id = 1;
+	const float value = 1;
+	job.workers = 2;
+	open_server(NULL);
+	ck_assert_uint_eq(figure("\nmarquee_ps_job_active "), 0);
+	open_client(&client, "job", 0, 1);
+	open_client(&other, "job", 1, 1);
+	assert_ok(ps_client_join(&client, &job, &err), &err);
+	ck_assert_uint_eq(figure("marquee_ps_members{state=\"expected\"} "), 1);
+	assert_ok(ps_client_join(&other, &job, &err), &err);
+	ps_client_start_push_pull(&client, 0, 0, &id, &value, 1, WAIT_MS);
+	ps_client_wait_for_parked(&other, 1);
+	ck_assert_uint_eq(figure("\nmarquee_ps_parked_calls "), 1);
+	ck_assert_uint_eq(figure("\nmarquee_ps_waiting_pushes "), 1);
+	ck_assert_uint_eq(figure("\nmarquee_ps_worker_clock_fastest "), 1);
+	ck_assert_uint_eq(figure("\nmarquee_ps_worker_clock_slowest "), 0);
+	ck_assert_uint_eq(figure("marquee_ps_calls_total{method=\"PushPull\",status=\"OK\"} "), 0);
+	assert_ok(push(&other, 0, &err), &err);
+	assert_ok(ps_client_finish(&client, NULL, 1, &err), &err);
+	ck_assert_uint_eq(figure("\nmarquee_ps_step "), 1);
+	ck_assert_uint_eq(figure("\nmarquee_ps_parked_calls "), 0);
+	ck_assert_uint_eq(figure("marquee_ps_calls_total{method=\"PushPull\",status=\"OK\"} "), 1);
+	ck_assert_uint_eq(figure("marquee_ps_calls_total{method=\"Push\",status=\"OK\"} "), 1);
+	ck_assert_uint_eq(
+		figure("marquee_ps_call_duration_seconds_count{method=\"PushPull\"} "), 1);
+	ck_assert_uint_eq(figure("marquee_ps_table_rows{table=\"user\"} "), 1);
+	ck_assert_uint_eq(figure("marquee_ps_rows_pulled_total{table=\"user\"} "), 1);
+	ck_assert_uint_eq(figure("marquee_ps_rows_pushed_total{table=\"user\"} "), 1);
+	ck_assert_uint_eq(figure("marquee_ps_rows_pushed_total{table=\"movie\"} "), 0);
+	ps_client_close(&other);
+	open_client(&other, "job", 1, 2);
+	job.first_step = 1;
+	assert_ok(ps_client_join(&other, &job, &err), &err);
+	ck_assert_uint_eq(figure("\nmarquee_ps_worker_restarts_total "), 1);
+	ps_client_leave(&client);
+	ck_assert_uint_eq(figure("marquee_ps_members{state=\"left\"} "), 1);
+	ps_client_leave(&other);
+	ck_assert_uint_eq(figure("\nmarquee_ps_job_active "), 0);
+	ck_assert_uint_eq(figure("\nmarquee_ps_jobs_total "), 1);
+	ps_client_close(&client);
+	ps_client_close(&other);
+	ps_server_close(server);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const cases[] = {another_job_is_refused_naming_both_until_all_have_left,
@@ -281,6 +346,6 @@ int main(void)
 		a_newer_incarnation_takes_the_place_of_an_older_one,
 		a_newer_generation_starts_the_job_afresh,
 		a_worker_that_gives_up_ends_the_job_for_its_peers, a_job_without_sense_is_refused,
-		NULL};
+		metrics_follow_members_calls_and_rows, NULL};
 	return run_cases("membership", cases);
 }

@@ -65,7 +65,6 @@ refuses 2 "is not an address" --listen somewhere
 refuses 2 "expected I/N" --listen tcp://127.0.0.1:0 --shard 1
 refuses 2 "I from 0 to N-1" --listen tcp://127.0.0.1:0 --shard 2/2
 refuses 2 "I from 0 to N-1" --listen tcp://127.0.0.1:0 --shard 0/65
-refuses 2 "metrics are not available yet" --listen tcp://127.0.0.1:0 --metrics 127.0.0.1:9090
 refuses 2 "need a tls+tcp address" --listen tcp://127.0.0.1:0 --tls-cert "$directory/token"
 refuses 2 "needs a certificate and its key" --listen tls+tcp://127.0.0.1:0
 "$pserver" --help >"$directory/out" || complain "--help: exit $?"
