@@ -1,6 +1,7 @@
 #include "tests/sim/disk.h"
 
 #include "common/base/hash.h"
+#include "tests/sim/power.h"
 #include "tests/sim/world.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ static struct disk {
 		char path[PATH_BYTES];		   /* below the root; "": elsewhere */
 	} descriptors[DESCRIPTORS_MAX];
 	uint64_t operations, failures;
+	bool lies; /* of having synced */
 	uint64_t fail_first, fail_for_ns, fail_until_ns;
 	int fail_errno;
 } disk;
@@ -72,6 +74,7 @@ void sim_disk_fail(uint64_t first, uint64_t for_ns, int error_number)
 {
 	disk.fail_first = first;
 	disk.fail_for_ns = for_ns;
+	disk.fail_until_ns = 0;
 	disk.fail_errno = error_number;
 }
 
@@ -123,6 +126,11 @@ static bool changes(const char *what, const char *path)
 	return false;
 }
 
+void sim_disk_lie(void)
+{
+	disk.lies = true;
+}
+
 static const char *path_of(int descriptor)
 {
 	if (!sim_inside() || descriptor < 0 || descriptor >= DESCRIPTORS_MAX ||
@@ -154,9 +162,16 @@ int __wrap_open(const char *path, int flags, ...)
 	if (!sim_inside())
 		return __real_open(path, flags, mode);
 	const char *below = below_root(path);
-	if ((flags & O_CREAT) && !changes("create", below))
+	const bool creates = (flags & O_CREAT) && below;
+	if (creates && !changes("create", below))
 		return -1;
-	return take_note(__real_open(path, flags, mode), below);
+	const bool there = access(path, F_OK) == 0;
+	int descriptor = take_note(__real_open(path, flags, mode), below);
+	if (creates && descriptor >= 0 && !there)
+		sim_power_created(path);
+	if (creates && descriptor >= 0)
+		sim_power_wrote(descriptor);
+	return descriptor;
 }
 
 int __wrap_mkostemp(char *path, int flags)
@@ -175,6 +190,8 @@ int __wrap_close(int descriptor)
 /* A write that fails may have written a part. */
 ssize_t __wrap_pwrite(int descriptor, const void *bytes, size_t size, off_t offset)
 {
+	if (path_of(descriptor))
+		sim_power_wrote(descriptor);
 	if (!changes("write", path_of(descriptor))) {
 		int reason = errno;
 		(void)!__real_pwrite(descriptor, bytes, size / 2, offset);
@@ -196,7 +213,11 @@ int __wrap_fsync(int descriptor)
 	const char *path = path_of(descriptor);
 	if (!sim_inside())
 		return __real_fsync(descriptor);
-	return changes("sync", path) ? 0 : -1;
+	if (!changes("sync", path))
+		return -1;
+	if (path && !disk.lies)
+		sim_power_synced(descriptor);
+	return 0;
 }
 
 int __wrap_sync_file_range(int descriptor, off_t offset, off_t size, unsigned int flags)
@@ -212,9 +233,13 @@ int __wrap_rename(const char *from, const char *to)
 
 int __wrap_renameat2(int from_at, const char *from, int to_at, const char *to, unsigned int flags)
 {
-	return changes("exchange", sim_inside() ? below_root(to) : NULL)
-		       ? __real_renameat2(from_at, from, to_at, to, flags)
-		       : -1;
+	const char *below = sim_inside() ? below_root(to) : NULL;
+	if (!changes("exchange", below))
+		return -1;
+	int result = __real_renameat2(from_at, from, to_at, to, flags);
+	if (below && result == 0)
+		sim_power_exchanged(from, to);
+	return result;
 }
 
 int __wrap_mkdir(const char *path, mode_t mode)
@@ -223,16 +248,31 @@ int __wrap_mkdir(const char *path, mode_t mode)
 	const char *below = sim_inside() ? below_root(path) : NULL;
 	if (below && stat(path, &info) == 0)
 		below = NULL; /* changes nothing */
-	return changes("mkdir", below) ? __real_mkdir(path, mode) : -1;
+	if (!changes("mkdir", below))
+		return -1;
+	int result = __real_mkdir(path, mode);
+	if (below && result == 0)
+		sim_power_made_directory(path);
+	return result;
 }
 
 int __wrap_rmdir(const char *path)
 {
-	return changes("rmdir", sim_inside() ? below_root(path) : NULL) ? __real_rmdir(path) : -1;
+	const char *below = sim_inside() ? below_root(path) : NULL;
+	if (!changes("rmdir", below))
+		return -1;
+	if (below)
+		sim_power_will_remove_directory(path);
+	return __real_rmdir(path);
 }
 
 int __wrap_unlink(const char *path)
 {
-	return changes("unlink", sim_inside() ? below_root(path) : NULL) ? __real_unlink(path) : -1;
+	const char *below = sim_inside() ? below_root(path) : NULL;
+	if (!changes("unlink", below))
+		return -1;
+	if (below)
+		sim_power_will_unlink(path);
+	return __real_unlink(path);
 }
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl*) */

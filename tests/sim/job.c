@@ -1,6 +1,7 @@
 #include "tests/sim/job.h"
 
 #include "pserver/service.h"
+#include "tests/sim/disk.h"
 #include "worker/comm_shared.h"
 #include "worker/connect.h"
 
@@ -47,6 +48,16 @@ static void *allocate(size_t size)
 void sim_job_notice(struct sim_job *job)
 {
 	sim_wake_all(job);
+}
+
+void sim_job_kill_all(struct sim_job *job)
+{
+	for (uint32_t i = 0; i < job->servers + job->workers; i++) {
+		struct sim_process *process = sim_job_process(job, i);
+		if (process)
+			sim_process_kill(process);
+	}
+	sim_job_notice(job);
 }
 
 struct sim_process *sim_job_process(const struct sim_job *job, uint32_t index)
@@ -198,13 +209,23 @@ static bool has_failed(const struct sim_job *job, bool *ret_done)
 	return false;
 }
 
+/* What no schedule excuses is kept apart: what was applied is not what was read, or files that the
+ * disk did not damage are. */
+static void take_error(struct sim_job *job, const struct error *error)
+{
+	job->error = *error;
+	const bool grave = error->status == STATUS_INTERNAL || error->status == STATUS_DATA_LOSS;
+	if (strstr(error->message, "audit: ") || (grave && sim_disk_failures() == 0))
+		job->inexcusable = *error;
+}
+
 /* Keeps what the first worker that failed by itself said. */
 static void keep_error(struct sim_job *job)
 {
 	error_set(&job->error, STATUS_ABORTED, "a process died");
 	for (uint32_t w = job->workers; w-- > 0;)
 		if (job->worker[w] && job->worker[w]->ended && job->worker[w]->status != STATUS_OK)
-			job->error = job->worker[w]->error;
+			take_error(job, &job->worker[w]->error);
 }
 
 static void end_servers(struct sim_job *job)

@@ -30,7 +30,8 @@ struct sim_job {
 
 	/* When it is over. */
 	enum status status;
-	struct error error; /* of the last attempt */
+	struct error error;	  /* of the last attempt that failed */
+	struct error inexcusable; /* of any attempt; OK: there was none */
 	struct train_result result;
 };
 
@@ -39,6 +40,8 @@ void *sim_job_main(void *job);
 
 /* Process i of the running attempt, servers first; NULL: it is not there. */
 struct sim_process *sim_job_process(const struct sim_job *job, uint32_t index);
+/* Everybody's power is lost: all processes of the attempt die. */
+void sim_job_kill_all(struct sim_job *job);
 /* Somebody was killed: the launcher sees it. */
 void sim_job_notice(struct sim_job *job);
 /* A server's address gets a new, empty server, before the launcher acts. */

@@ -31,6 +31,8 @@ void sim_plant(enum sim_plant plant)
 {
 	memset(&planted, 0, sizeof(planted));
 	planted.plant = plant;
+	if (plant == SIM_NO_SYNC)
+		sim_disk_lie();
 }
 
 static bool is_planted(enum sim_plant plant)

@@ -13,7 +13,7 @@ enum sim_plant {
 	SIM_NO_SYNC,		/* nothing is synced to the disk before it is renamed */
 };
 
-/* For the world that begins next, or runs. */
+/* For the world that has begun. */
 void sim_plant(enum sim_plant plant);
 
 #endif

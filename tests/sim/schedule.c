@@ -3,6 +3,7 @@
 #include "common/checkpoint/checkpoint_digest.h"
 #include "common/checkpoint/directory.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/power.h"
 #include "tests/support/cluster.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
@@ -16,28 +17,88 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TIME_MAX_NS	(40000 * SIM_S)
-#define TURNS_MAX	UINT64_C(3000000)
-#define REAL_SECONDS	120u /* for a schedule that does not give way */
-#define BATCH		32u  /* schedules of one child, which keeps what dead processes leave */
-#define DEATHS_MAX	4u
-#define TURNS_USUAL	4000u /* of an undisturbed attempt, roughly */
-#define CALM_AFTER	8u    /* attempts */
-#define DISK_OPERATIONS 250u
-#define PAUSES_MAX	3u
-#define DEADLINE_S	300
-#define BATCH_SIZE	64u
-#define WIDTH		2
+#define TIME_MAX_NS	 (40000 * SIM_S)
+#define TURNS_MAX	 UINT64_C(3000000)
+#define REAL_SECONDS	 120u /* for a schedule that does not give way */
+#define BATCH		 32u  /* schedules of one child, which keeps what dead processes leave */
+#define DEATHS_MAX	 4u
+#define TURNS_USUAL	 4000u /* of an undisturbed attempt, roughly */
+#define CALM_AFTER	 8u    /* attempts */
+#define DISK_OPERATIONS	 250u
+#define POWER_LOSSES_MAX 3u
+#define PAUSES_MAX	 3u
+#define DEADLINE_S	 300
+#define BATCH_SIZE	 64u
+#define WIDTH		 2
 
 /* What is to happen, and the job it happens to. */
 struct plan {
+	const struct sim_schedule *schedule;
 	struct sim_job *job;
 	struct sim_report *report;
 	unsigned int trouble; /* that this schedule has */
-	uint32_t deaths_left, pauses_left;
-	uint64_t next_death, next_pause; /* turns */
-	uint32_t calmed;		 /* the network is */
+	uint32_t deaths_left, pauses_left, power_losses_left;
+	uint64_t next_death, next_pause, next_power_loss; /* turns */
+	bool calmed;
+	struct error damage; /* to a checkpoint, found at a death; OK: none */
 };
+
+/* ---- checkpoints ---- */
+
+static bool same_digest(const struct digest *a, const struct digest *b)
+{
+	return a->low == b->low && a->high == b->high;
+}
+
+/* Whether a checkpoint that is left has the parameters that the undisturbed job had. */
+static enum status check_checkpoint(
+	const struct sim_schedule *schedule, const char *root, uint64_t step, struct error *err)
+{
+	char path[PATH_SIZE];
+	struct manifest manifest;
+	struct digest digest;
+	enum status status = checkpoint_path(root, step, path, err);
+	if (status == STATUS_OK)
+		status = checkpoint_verify(path, &manifest, err);
+	if (status != STATUS_OK)
+		return status;
+	status = checkpoint_digest(path, &manifest, &digest, err);
+	if (status == STATUS_OK && !schedule->asynchronous &&
+		(step > SIM_STEPS || !same_digest(&digest, &schedule->steps[step])))
+		status = error_set(err, STATUS_DATA_LOSS,
+			"the checkpoint of step %llu holds other parameters than the job had",
+			(unsigned long long)step);
+	manifest_fini(&manifest);
+	return status;
+}
+
+static enum status check_checkpoints(const struct sim_schedule *schedule, const char *root,
+	uint32_t *ret_count, struct error *err)
+{
+	uint64_t *steps;
+	size_t count;
+	enum status status = checkpoint_list(root, &steps, &count, err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < count && status == STATUS_OK; i++)
+		status = check_checkpoint(schedule, root, steps[i], err);
+	*ret_count = (uint32_t)count;
+	free(steps);
+	return status;
+}
+
+/* After deaths: what is committed is whole, whatever came to an end. */
+static void check_what_is_left(struct plan *plan)
+{
+	uint32_t count;
+	struct error error;
+	if (check_checkpoints(plan->schedule, plan->job->options.checkpoint_dir, &count, &error) !=
+			STATUS_OK &&
+		plan->damage.status == STATUS_OK)
+		plan->damage = error;
+}
+
+/* ---- what happens ---- */
 
 static struct sim_process *choose_victim(const struct sim_job *job, uint32_t *ret_index)
 {
@@ -62,11 +123,22 @@ static void kill_somebody(struct plan *plan)
 		return;
 	sim_process_kill(victim);
 	plan->report->deaths++;
+	check_what_is_left(plan);
 	/* Somebody starts the server again by hand, before the launcher sees what happened. */
 	if (index < plan->job->servers && sim_chance(SIM_PLAN, 3000))
 		sim_at(sim_now_ns() + SIM_MS * sim_draw(SIM_PLAN, 1500), return_server, plan->job,
 			index);
 	sim_job_notice(plan->job);
+}
+
+static void lose_power(struct plan *plan)
+{
+	if (!plan->job->working)
+		return;
+	sim_job_kill_all(plan->job);
+	sim_power_cut(plan->job->options.checkpoint_dir);
+	plan->report->power_losses++;
+	check_what_is_left(plan);
 }
 
 static void pause_somebody(struct plan *plan)
@@ -92,10 +164,15 @@ static void on_turn(void *context, uint64_t turn)
 		plan->next_pause = turn + 1 + sim_draw(SIM_PLAN, TURNS_USUAL);
 		pause_somebody(plan);
 	}
+	if (plan->power_losses_left > 0 && turn >= plan->next_power_loss) {
+		plan->power_losses_left--;
+		plan->next_power_loss = turn + 1 + sim_draw(SIM_PLAN, TURNS_USUAL);
+		lose_power(plan);
+	}
 	if (!plan->calmed && plan->job->attempts > CALM_AFTER) {
 		static const struct sim_weather calm;
-		plan->calmed = 1;
-		plan->deaths_left = plan->pauses_left = 0;
+		plan->calmed = true;
+		plan->deaths_left = plan->pauses_left = plan->power_losses_left = 0;
 		sim_weather(&calm);
 		sim_disk_fail(0, 0, 0);
 	}
@@ -125,6 +202,10 @@ static void make_plan(struct plan *plan, unsigned int possible)
 		plan->deaths_left = 1 + sim_draw(SIM_PLAN, DEATHS_MAX);
 		plan->next_death = 1 + sim_draw(SIM_PLAN, TURNS_USUAL);
 	}
+	if (plan->trouble & SIM_POWER) {
+		plan->power_losses_left = 1 + sim_draw(SIM_PLAN, POWER_LOSSES_MAX);
+		plan->next_power_loss = 1 + sim_draw(SIM_PLAN, TURNS_USUAL);
+	}
 	if (plan->trouble & SIM_PAUSES) {
 		plan->pauses_left = 1 + sim_draw(SIM_PLAN, PAUSES_MAX);
 		plan->next_pause = 1 + sim_draw(SIM_PLAN, TURNS_USUAL);
@@ -153,14 +234,19 @@ struct train_options sim_job_options(const char *data)
 	return options;
 }
 
-static void choose_job(
-	struct sim_job *job, const struct train_options *options, const char *directory)
+static void choose_job(struct sim_job *job, const struct sim_schedule *schedule,
+	const struct train_options *options, const char *directory)
 {
 	job->options = *options;
 	job->options.checkpoint_dir = directory;
 	job->options.checkpoint_every = 2 + sim_draw(SIM_PLAN, 4);
 	job->workers = 2 + sim_draw(SIM_PLAN, SIM_WORKERS_MAX - 1);
 	job->servers = 1 + sim_draw(SIM_PLAN, SIM_SERVERS_MAX);
+	if (schedule->asynchronous) {
+		job->options.mode = sim_chance(SIM_PLAN, 5000) ? MODE_SSP : MODE_ASYNC;
+		job->options.staleness = sim_draw(SIM_PLAN, 4);
+		return;
+	}
 	/* One asynchronous worker has the bits of a synchronous one, and other ways on the servers.
 	 */
 	if (sim_chance(SIM_PLAN, 1250)) {
@@ -171,51 +257,9 @@ static void choose_job(
 
 /* ---- the judgement ---- */
 
-static bool same_digest(const struct digest *a, const struct digest *b)
+static void judge(struct sim_report *report, const struct plan *plan, enum sim_outcome outcome)
 {
-	return a->low == b->low && a->high == b->high;
-}
-
-/* Whether a checkpoint that is left has the parameters that the undisturbed job had. */
-static enum status check_checkpoint(
-	const struct sim_schedule *schedule, const char *root, uint64_t step, struct error *err)
-{
-	char path[PATH_SIZE];
-	struct manifest manifest;
-	struct digest digest;
-	enum status status = checkpoint_path(root, step, path, err);
-	if (status == STATUS_OK)
-		status = checkpoint_verify(path, &manifest, err);
-	if (status != STATUS_OK)
-		return status;
-	status = checkpoint_digest(path, &manifest, &digest, err);
-	if (status == STATUS_OK &&
-		(step > SIM_STEPS || !same_digest(&digest, &schedule->steps[step])))
-		status = error_set(err, STATUS_DATA_LOSS,
-			"the checkpoint of step %llu holds other parameters than the job had",
-			(unsigned long long)step);
-	manifest_fini(&manifest);
-	return status;
-}
-
-static enum status check_checkpoints(const struct sim_schedule *schedule, const char *root,
-	uint32_t *ret_count, struct error *err)
-{
-	uint64_t *steps;
-	size_t count;
-	enum status status = checkpoint_list(root, &steps, &count, err);
-	if (status != STATUS_OK)
-		return status;
-	for (size_t i = 0; i < count && status == STATUS_OK; i++)
-		status = check_checkpoint(schedule, root, steps[i], err);
-	*ret_count = (uint32_t)count;
-	free(steps);
-	return status;
-}
-
-static void judge(struct sim_report *report, const struct sim_schedule *schedule,
-	const struct plan *plan, enum sim_outcome outcome)
-{
+	const struct sim_schedule *schedule = plan->schedule;
 	const struct sim_job *job = plan->job;
 	char *text = report->wrong;
 	const size_t size = sizeof(report->wrong);
@@ -226,7 +270,12 @@ static void judge(struct sim_report *report, const struct sim_schedule *schedule
 			outcome == SIM_STUCK ? "nothing can happen any more" : "there is no end");
 	else if (job->status != STATUS_OK)
 		snprintf(text, size, "fails: %s", job->error.message);
-	else if (!same_digest(&job->result.digest, &schedule->steps[SIM_STEPS]))
+	else if (job->inexcusable.status != STATUS_OK)
+		snprintf(text, size, "an attempt failed: %s", job->inexcusable.message);
+	else if (plan->damage.status != STATUS_OK)
+		snprintf(text, size, "after a death: %s", plan->damage.message);
+	else if (!schedule->asynchronous &&
+		 !same_digest(&job->result.digest, &schedule->steps[SIM_STEPS]))
 		snprintf(text, size, "ends with another digest");
 	else if (!(plan->trouble & ~SIM_GENTLE) && job->attempts > 1)
 		snprintf(text, size, "needs %u attempts: %s", job->attempts, job->error.message);
@@ -250,14 +299,17 @@ static void describe(struct sim_report *report, const struct sim_job *job)
 static void run_schedule(const struct sim_schedule *schedule, const struct train_options *options,
 	struct sim_report *report)
 {
-	char directory[PATH_SIZE];
+	char directory[PATH_SIZE], attic[PATH_SIZE];
 	struct sim_job job = {.status = STATUS_UNKNOWN};
-	struct plan plan = {.job = &job, .report = report};
+	struct plan plan = {.schedule = schedule, .job = &job, .report = report};
 	scratch_open(directory);
+	scratch_open(attic);
 	sim_begin(schedule->seed);
 	sim_disk_watch(directory);
-	choose_job(&job, options, directory);
+	choose_job(&job, schedule, options, directory);
 	make_plan(&plan, schedule->trouble);
+	if (plan.trouble & SIM_POWER)
+		sim_power_begin(attic);
 	sim_plant(schedule->plant);
 	sim_each_turn(on_turn, &plan);
 	const struct sim_context *launcher =
@@ -265,7 +317,9 @@ static void run_schedule(const struct sim_schedule *schedule, const struct train
 	enum sim_outcome outcome = sim_run(launcher, TIME_MAX_NS, TURNS_MAX);
 	describe(report, &job);
 	sim_end();
-	judge(report, schedule, &plan, outcome);
+	judge(report, &plan, outcome);
+	sim_power_begin(NULL);
+	scratch_close(attic);
 	scratch_close(directory);
 }
 
