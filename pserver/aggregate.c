@@ -32,6 +32,7 @@ struct merge {
 
 struct aggregate {
 	struct store *store;
+	struct pool *pool; /* borrowed; NULL: none */
 	struct aggregate_segment *segments;
 	size_t count, capacity;
 	struct merge *merges[STORE_TABLES_MAX]; /* made when first needed */
@@ -61,6 +62,11 @@ enum status aggregate_new(struct aggregate **ret, struct store *store, struct er
 	aggregate->store = store;
 	*ret = aggregate;
 	return STATUS_OK;
+}
+
+void aggregate_use_pool(struct aggregate *aggregate, struct pool *pool)
+{
+	aggregate->pool = pool;
 }
 
 void aggregate_free(struct aggregate *aggregate)
@@ -257,6 +263,14 @@ static uint32_t sums_rows(size_t dim)
 	return rows > SUMS_ROWS_MIN ? (uint32_t)rows : SUMS_ROWS_MIN;
 }
 
+static enum status apply(struct aggregate *aggregate, uint32_t table, const void *ids, size_t n,
+	const float *gradients, uint64_t step, struct error *err)
+{
+	if (aggregate->pool && pool_has(aggregate->pool, table))
+		return pool_add(aggregate->pool, table, ids, n, gradients, err);
+	return store_apply(aggregate->store, table, ids, n, gradients, step, err);
+}
+
 /* Sums and applies a grouped table, a part at a time. */
 static enum status merge_apply(
 	struct aggregate *aggregate, uint32_t table, size_t dim, uint64_t step, struct error *err)
@@ -273,8 +287,8 @@ static enum status merge_apply(
 			lane_tree_sum_sparse(aggregate->sums + i * dim, merge->gradients + begin,
 				merge->slots + begin, merge->begin[first + i + 1] - begin, dim);
 		}
-		status = store_apply(aggregate->store, table, merge->ids.ids + first, n,
-			aggregate->sums, step, err);
+		status = apply(
+			aggregate, table, merge->ids.ids + first, n, aggregate->sums, step, err);
 	}
 	return status;
 }
@@ -310,6 +324,14 @@ static enum status group_all(struct aggregate *aggregate, struct error *err)
 	return status;
 }
 
+static void count_examples(struct aggregate *aggregate, uint32_t table, uint64_t examples)
+{
+	if (aggregate->pool && pool_has(aggregate->pool, table))
+		pool_count_examples(aggregate->pool, table, examples);
+	else
+		store_count_examples(aggregate->store, table, examples);
+}
+
 static uint64_t run_examples(const struct run *run)
 {
 	uint64_t examples = 0;
@@ -328,12 +350,12 @@ static enum status apply_all(struct aggregate *aggregate, uint64_t step, struct 
 		const struct aggregate_segment *only = run.first;
 		size_t dim = 0;
 		if (is_single(&run))
-			status = store_apply(aggregate->store, only->table, only->ids, only->n,
-				only->gradients, step, err);
+			status = apply(aggregate, only->table, only->ids, only->n, only->gradients,
+				step, err);
 		else if ((status = table_dim(aggregate, &run, &dim, err)) == STATUS_OK)
 			status = merge_apply(aggregate, only->table, dim, step, err);
 		if (status == STATUS_OK)
-			store_count_examples(aggregate->store, only->table, run_examples(&run));
+			count_examples(aggregate, only->table, run_examples(&run));
 	}
 	return status;
 }

@@ -14,6 +14,7 @@
 #define MARQUEE_PSERVER_AGGREGATE_H
 
 #include "common/base/status.h"
+#include "pserver/pool.h"
 #include "pserver/store.h"
 
 #include <stddef.h>
@@ -37,6 +38,9 @@ MUST_CHECK enum status aggregate_new(
 /* Takes NULL. */
 void aggregate_free(struct aggregate *aggregate);
 
+/* What is applied to tables that pool_has() goes into the pool instead, which is borrowed. */
+void aggregate_use_pool(struct aggregate *aggregate, struct pool *pool);
+
 /*
  * Adds a segment, whose arrays are borrowed until aggregate_apply() or aggregate_cut().
  * INVALID_ARGUMENT for a slot that is no lane or has been here for this table, or a foreign id;
@@ -53,7 +57,8 @@ void aggregate_cut(struct aggregate *aggregate, size_t count);
 /*
  * Applies the sums to the store as step `step` (from 1), counts the examples of what is applied,
  * and forgets all segments, also when it fails. An id that a segment of several has twice is
- * INVALID_ARGUMENT, found before anything is applied. Else it fails only as store_apply() does.
+ * INVALID_ARGUMENT, found before anything is applied. Else it fails only as store_apply() and
+ * pool_add() do.
  */
 MUST_CHECK enum status aggregate_apply(
 	struct aggregate *aggregate, uint64_t step, struct error *err);

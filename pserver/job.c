@@ -68,6 +68,9 @@ enum status job_new(struct job **ret, const struct job_spec *spec, const struct 
 		status = create_tables(job, err);
 	if (status == STATUS_OK)
 		status = aggregate_new(&job->aggregate, job->store, err);
+	if (status == STATUS_OK && spec->mode != JOB_SYNC)
+		status = pool_new(&job->pool, job->store, spec->tables, spec->table_count,
+			spec->workers, spec->first_step, err);
 	if (status != STATUS_OK) {
 		job_free(job);
 		return status;
@@ -85,6 +88,7 @@ void job_free(struct job *job)
 	aggregate_free(job->aggregate);
 	for (uint32_t i = 0; i < job->spare_count; i++)
 		aggregate_free(job->spares[i]);
+	pool_free(job->pool);
 	store_free(job->store);
 	free(job->members);
 	free(job);
@@ -135,6 +139,16 @@ static void update_next_step(struct job *job)
 		job->next_step = smallest;
 }
 
+/* ssp, async: somebody has come or gone. */
+static void update_members(struct job *job)
+{
+	uint32_t members = 0;
+	for (uint32_t w = 0; w < job->spec.workers; w++)
+		members += !job->members[w].left;
+	pool_set_members(job->pool, members);
+	update_next_step(job);
+}
+
 static enum status refuse_older(
 	const struct job_member *member, uint32_t worker, uint64_t incarnation, struct error *err)
 {
@@ -174,7 +188,7 @@ enum status job_join(struct job *job, const struct job_spec *spec, uint32_t work
 	*member = (struct job_member){
 		.joined = true, .incarnation = incarnation, .clock = spec->first_step};
 	if (job->spec.mode != JOB_SYNC)
-		update_next_step(job);
+		update_members(job);
 	return STATUS_OK;
 }
 
@@ -204,7 +218,7 @@ void job_leave(struct job *job, uint32_t worker)
 {
 	job->members[worker].left = true;
 	if (job->spec.mode != JOB_SYNC)
-		update_next_step(job);
+		update_members(job);
 }
 
 bool job_is_over(const struct job *job)

@@ -5,13 +5,14 @@
  *
  * Modes. sync: step t is applied once, when every member has pushed it; a pull of step t waits
  * until all steps before t are applied. ssp, async: a push is applied when it comes and moves its
- * worker's clock to step + 1; in ssp a pull of step t waits until every clock is at least
+ * worker's clock to step + 1, but a pooled table's gradients wait for as many pushes as there are
+ * members (pool.h); in ssp a pull of step t waits until every clock is at least
  * t - staleness. A worker that left is waited for no more.
  *
  * Invariants: in sync every clock is next_step or next_step + 1 (it has pushed next_step), in the
  * other modes next_step is the smallest clock. Sequences are accepted under one incarnation.
  *
- * Threads: spec, store and shard are immutable after job_new() (the store locks for itself);
+ * Threads: spec, store and pool are immutable after job_new() (the latter two lock for themselves);
  * everything else is externally locked, by the service's lock.
  */
 #ifndef MARQUEE_PSERVER_JOB_H
@@ -20,6 +21,7 @@
 #include "common/base/lane_tree.h"
 #include "common/base/status.h"
 #include "pserver/aggregate.h"
+#include "pserver/pool.h"
 #include "pserver/sequence.h"
 #include "pserver/store.h"
 
@@ -63,6 +65,7 @@ struct job {
 	/* Immutable. */
 	struct job_spec spec;
 	struct store *store;
+	struct pool *pool;	/* ssp, async; NULL in sync mode */
 	atomic_uint references; /* the service's, and one for every operation outside its lock */
 	/* Externally locked. */
 	struct aggregate *aggregate; /* sync: the step's segments; whoever applies it owns it */

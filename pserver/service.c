@@ -100,6 +100,7 @@ static enum status read_table(
 	snprintf(ret->name, sizeof(ret->name), "%s", table->name);
 	ret->dim = table->dim;
 	ret->init_limit = table->init_limit;
+	ret->pooled = table->pooled;
 	enum status status = read_optimizer(&ret->optimizer, table->optimizer, err);
 	if (status != STATUS_OK)
 		return error_wrap(err, status, "table '%s'", table->name);
@@ -297,6 +298,7 @@ static void ps_leave(Marquee__Ps__V1__ParameterServer_Service *service,
 		ended = end_job(server, &why, &list);
 	ps_collect_all(job, caller->worker, &why, &list);
 	job_leave(job, caller->worker);
+	ps_flush_pool(server, job);
 	if (job->spec.mode == JOB_SYNC && !ended)
 		ps_apply_complete_step(server, job);
 	if (job_is_over(job) && server->job == job)

@@ -120,6 +120,8 @@ void ps_job_release(struct job *job);
 
 /* sync: applies the step when it is complete. Lets go of the lock meanwhile. */
 void ps_apply_complete_step(struct ps_server *server, struct job *job);
+/* ssp, async: nothing that was pushed waits for other pushes. Lets go of the lock meanwhile. */
+void ps_flush_pool(struct ps_server *server, struct job *job);
 /* Takes the calls that can be answered now out of the job's list and puts them in front of *list.
  */
 void ps_collect_ready(struct job *job, struct step_call **list);

@@ -60,6 +60,8 @@ static enum status cut(struct ps_server *server, struct job *job,
 	}
 	if (here)
 		return STATUS_OK;
+	if (job->failure.status != STATUS_OK)
+		return error_set(err, job->failure.status, "%s", job->failure.message);
 	if (input->step != job->next_step || job->applying)
 		return error_set(err, STATUS_FAILED_PRECONDITION,
 			"a cut before step %llu is asked for, but this server applies step %llu "
@@ -86,6 +88,8 @@ void ps_cut(Marquee__Ps__V1__ParameterServer_Service *service,
 	if (status == STATUS_OK)
 		status = ps_lock_job(server, closure_data, &job, &err);
 	if (status == STATUS_OK) {
+		if (!input->end)
+			ps_flush_pool(server, job);
 		status = cut(server, job, input, &err);
 		pthread_mutex_unlock(&server->lock);
 		ps_job_release(job);

@@ -268,13 +268,18 @@ static void apply_on_arrival(struct ps_server *server, struct job *job, struct p
 	struct aggregate *aggregate = take_spare(job);
 	pthread_mutex_unlock(&server->lock);
 	enum status status = STATUS_OK;
-	if (!aggregate)
+	if (!aggregate) {
 		status = aggregate_new(&aggregate, job->store, &err);
+		if (status == STATUS_OK)
+			aggregate_use_pool(aggregate, job->pool);
+	}
 	if (status == STATUS_OK)
 		status = add_segments(job, aggregate, request, &err);
 	bool touched = false;
 	if (status == STATUS_OK) {
 		status = aggregate_apply(aggregate, step + 1, &err);
+		if (status == STATUS_OK)
+			status = pool_end_push(job->pool, &err);
 		touched = status != STATUS_INVALID_ARGUMENT;
 	}
 	pthread_mutex_lock(&server->lock);
@@ -289,6 +294,18 @@ static void apply_on_arrival(struct ps_server *server, struct job *job, struct p
 	else
 		sequence_forget(&job->members[push->worker].pushes, push->sequence);
 	finish_push(job, push, &err);
+}
+
+void ps_flush_pool(struct ps_server *server, struct job *job)
+{
+	struct error err;
+	if (!job->pool)
+		return;
+	pthread_mutex_unlock(&server->lock);
+	enum status status = pool_flush(job->pool, &err);
+	pthread_mutex_lock(&server->lock);
+	if (status != STATUS_OK)
+		error_set(&job->failure, status, "a push could not be applied: %s", err.message);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ enum status table_spec_validate(const struct table_spec *spec, struct error *err
 bool table_spec_equal(const struct table_spec *a, const struct table_spec *b)
 {
 	return strcmp(a->name, b->name) == 0 && a->dim == b->dim &&
-	       a->init_limit == b->init_limit &&
+	       a->init_limit == b->init_limit && a->pooled == b->pooled &&
 	       optimizer_config_equal(&a->optimizer, &b->optimizer);
 }
 

@@ -32,12 +32,14 @@ struct table_spec {
 	char name[TABLE_NAME_SIZE]; /* [A-Za-z0-9_.-]+ */
 	uint32_t dim;		    /* 1..TABLE_DIM_MAX floats a row */
 	float init_limit;	    /* rows start uniform in [-init_limit, init_limit) */
+	/* ssp, async: the gradients of a push of every member are applied as one (pool.h) */
+	bool pooled;
 	struct optimizer_config optimizer;
 };
 
 /* Checks a spec that may come from a peer: INVALID_ARGUMENT naming the table and the field. */
 MUST_CHECK enum status table_spec_validate(const struct table_spec *spec, struct error *err);
-/* Same name, shape, limit and optimizer. */
+/* The same in everything. */
 bool table_spec_equal(const struct table_spec *a, const struct table_spec *b);
 
 struct table_schema {

@@ -71,6 +71,7 @@ struct table_spec dense_table_spec(const struct dense *dense)
 	return (struct table_spec){.name = DENSE_TABLE,
 		.dim = DENSE_ROW,
 		.init_limit = 0.0f,
+		.pooled = true,
 		.optimizer = dense->optimizer};
 }
 

@@ -99,6 +99,7 @@ static void fill_join(struct join_messages *join, const struct params_remote_opt
 		join->tables[t].name = (char *)(uintptr_t)spec->name;
 		join->tables[t].dim = spec->dim;
 		join->tables[t].init_limit = spec->init_limit;
+		join->tables[t].pooled = spec->pooled;
 		join->tables[t].optimizer = optimizer;
 		join->list[t] = &join->tables[t];
 	}

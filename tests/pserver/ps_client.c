@@ -101,6 +101,7 @@ enum status ps_client_join(struct ps_client *client, const struct ps_job *job, s
 	tables[1] = tables[0];
 	tables[1].name = "movie";
 	tables[1].dim = 3;
+	tables[0].pooled = job->pooled;
 	Marquee__Ps__V1__TableSpec *pointers[2] = {&tables[0], &tables[1]};
 	Marquee__Ps__V1__JoinRequest request = MARQUEE__PS__V1__JOIN_REQUEST__INIT;
 	request.job = (char *)job->name;

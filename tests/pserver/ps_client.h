@@ -34,6 +34,7 @@ struct ps_job {
 	Marquee__Ps__V1__Mode mode;
 	uint64_t seed, first_step, generation;
 	const char *optimizer; /* with a learning rate of 1 */
+	bool pooled;	       /* table 0 */
 };
 
 /* "job", one worker, eight lanes, sync, sgd. */
