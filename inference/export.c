@@ -26,8 +26,9 @@ struct export
 	size_t shard_count;
 	struct dense_file dense;
 	struct export_unknown *unknown; /* [model_table_count] */
-	char out[PATH_SIZE];		/* without slashes at its end */
-	char partial[PATH_SIZE];	/* what is written */
+	enum row_type rows;
+	char out[PATH_SIZE];	 /* without slashes at its end */
+	char partial[PATH_SIZE]; /* what is written */
 	struct manifest about;
 };
 
@@ -157,6 +158,7 @@ static enum status write_weights(struct export *export, struct error *err)
 		.shards = export->shards,
 		.shard_count = export->shard_count,
 		.dense = &export->dense,
+		.rows = export->rows,
 		.trained = &export->trained,
 		.unknown = export->unknown};
 	enum status status = path_join(path, export->partial, MODEL_WEIGHTS_NAME, err);
@@ -241,6 +243,7 @@ static enum status write_about(struct export *export, struct error *err)
 		json_array_append_new(ages, json_integer(age_buckets[i]));
 	json_object_set_new(json, "format", json_string(MODEL_DIRECTORY_FORMAT));
 	json_object_set_new(json, "format_version", json_integer(MODEL_DIRECTORY_FORMAT_VERSION));
+	json_object_set_new(json, "rows", json_string(row_type_name(export->rows)));
 	json_object_set_new(json, "genders", json_pack("[s, s]", "M", "F"));
 	json_object_set_new(json, "ages", ages);
 	json_object_set_new(
@@ -316,6 +319,7 @@ enum status export_model(
 	enum status status = memory_zalloc(&export, 1, sizeof(*export), "export", err);
 	if (status != STATUS_OK)
 		return status;
+	export->rows = options->rows;
 	status = open_out(export, options->out, err);
 	if (status == STATUS_OK)
 		status = open_checkpoint(export, options, err);

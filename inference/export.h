@@ -11,15 +11,17 @@
 #define MARQUEE_INFERENCE_EXPORT_H
 
 #include "common/checkpoint/directory.h"
+#include "inference/row_code.h"
 
 struct export_options {
 	const char *checkpoint; /* a checkpoint, or a directory of them */
 	bool best;		/* of a directory: the best instead of the newest */
 	const char *out;
-	bool npy;	   /* also movie_vectors.npy and movie_ids.npy */
-	bool faiss;	   /* also movies.faiss */
-	bool onnx;	   /* also the towers and the score */
-	bool onnx_outside; /* its tables stay in model.safetensors however small they are */
+	bool npy;	    /* also movie_vectors.npy and movie_ids.npy */
+	bool faiss;	    /* also movies.faiss */
+	bool onnx;	    /* also the towers and the score */
+	enum row_type rows; /* how model.safetensors has the rows of its tables */
+	bool onnx_outside;  /* its tables stay in model.safetensors however small they are */
 };
 
 struct export_report {

@@ -70,11 +70,31 @@ static const char *stored(struct build *build, const struct tensor *tensor, enum
 	return onnx_constant(build->graph, &data);
 }
 
-/* Rows of a table by their numbers: [.., D] for indexes [..]. */
-static const char *rows(struct build *build, uint32_t table, const char *indexes)
+static const char *with_axis(struct build *build, const char *value, int64_t axis)
 {
-	const char *weight = stored(build, build->directory->tables[table].weight, ONNX_FLOAT);
-	return ONNX_OPERATOR(build->graph, "Gather", weight, indexes);
+	return ONNX_OPERATOR(
+		build->graph, "Unsqueeze", value, onnx_integers(build->graph, &axis, 1));
+}
+
+/* Rows of a table by their numbers: float [.., D] for indexes [..]. */
+static const char *rows(struct build *build, uint32_t t, const char *indexes)
+{
+	static const enum onnx_type types[ROW_TYPES] = {
+		[ROWS_F32] = ONNX_FLOAT, [ROWS_BF16] = ONNX_BFLOAT16, [ROWS_INT8] = ONNX_INT8};
+	const struct model_directory_table *table = &build->directory->tables[t];
+	const enum row_type type = build->directory->rows;
+	const char *weight = stored(build, table->weight, types[type]);
+	const char *out = ONNX_OPERATOR(build->graph, "Gather", weight, indexes);
+	if (type != ROWS_F32) {
+		out = ONNX_OPERATOR(build->graph, "Cast", out);
+		onnx_attribute_integer(build->graph, "to", ONNX_FLOAT);
+	}
+	if (type == ROWS_INT8) {
+		const char *scale = stored(build, table->scale, ONNX_FLOAT);
+		scale = ONNX_OPERATOR(build->graph, "Gather", scale, indexes);
+		out = ONNX_OPERATOR(build->graph, "Mul", out, with_axis(build, scale, -1));
+	}
+	return out;
 }
 
 /* A dense tensor, as the model has it. */
@@ -104,12 +124,6 @@ static const char *concat(struct build *build, const char *const *parts)
 	const char *out = onnx_operator(build->graph, "Concat", parts);
 	onnx_attribute_integer(build->graph, "axis", 1);
 	return out;
-}
-
-static const char *with_axis(struct build *build, const char *value, int64_t axis)
-{
-	return ONNX_OPERATOR(
-		build->graph, "Unsqueeze", value, onnx_integers(build->graph, &axis, 1));
 }
 
 /* The sum along an axis, which is gone then. */

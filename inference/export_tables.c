@@ -1,9 +1,9 @@
 /*
  * Design notes. A shard's rows come in hash order, the file's in id order. A chunk of consecutive
  * rows is gathered at a time by a scan over all ids, rows that nobody sent are drawn, and the chunk
- * is written, by a thread of its own while the next one is gathered. That is one scan for a table
- * of up to CHUNK_FLOATS and keeps memory flat beyond it. Tensors are written in the order of the
- * file, so that they are hashed on their way.
+ * is encoded and written, by a thread of its own while the next one is gathered. That is one scan
+ * for a table of up to CHUNK_FLOATS and keeps memory flat beyond it. Tensors are written in the
+ * order of the file, so that they are hashed on their way.
  */
 #include "inference/export_tables.h"
 
@@ -23,7 +23,14 @@ struct chunk {
 	uint64_t first; /* row of the tensor */
 	size_t rows, capacity;
 	float *values;	 /* [capacity x dim] */
+	void *encoded;	 /* the same as they are written; NULL: values are */
+	float *scales;	 /* [capacity], NULL where the rows have none */
 	uint8_t *filled; /* [capacity] */
+};
+
+/* Tensors of the file that are a table's. */
+struct table_tensors {
+	size_t weight, scale; /* scale: of int8 rows only */
 };
 
 /* One table on its way. */
@@ -158,13 +165,16 @@ static enum status fill_chunk(const struct table_job *job, struct chunk *chunk, 
 		if (!chunk->filled[i])
 			draw(job, id_of_row(job, chunk->first + i),
 				chunk->values + i * job->table->dim);
+	if (chunk->encoded)
+		rows_encode(job->tables->rows, chunk->values, chunk->rows, job->table->dim,
+			chunk->encoded, chunk->scales);
 	return STATUS_OK;
 }
 
 /* A chunk on its way to the file. */
 struct chunk_put {
 	struct safetensors_writer *writer;
-	size_t tensor;
+	struct table_tensors tensors;
 	size_t row_bytes;
 	const struct chunk *chunk;
 	bool running; /* the thread is to be joined */
@@ -177,9 +187,13 @@ static void *run_put(void *context)
 {
 	struct chunk_put *put = context;
 	const struct chunk *chunk = put->chunk;
-	put->status =
-		safetensors_writer_put(put->writer, put->tensor, chunk->first * put->row_bytes,
-			chunk->values, chunk->rows * put->row_bytes, &put->error);
+	put->status = safetensors_writer_put(put->writer, put->tensors.weight,
+		chunk->first * put->row_bytes, chunk->encoded ? chunk->encoded : chunk->values,
+		chunk->rows * put->row_bytes, &put->error);
+	if (put->status == STATUS_OK && chunk->scales)
+		put->status = safetensors_writer_put(put->writer, put->tensors.scale,
+			chunk->first * sizeof(*chunk->scales), chunk->scales,
+			chunk->rows * sizeof(*chunk->scales), &put->error);
 	return NULL;
 }
 
@@ -230,26 +244,46 @@ static enum status write_chunks(const struct table_job *job, struct chunk chunks
 	return status;
 }
 
-static enum status write_table(const struct table_job *job, struct safetensors_writer *writer,
-	size_t tensor, struct error *err)
+static enum status chunk_init(struct chunk *chunk, const struct table_job *job, size_t capacity,
+	size_t row_bytes, struct error *err)
 {
-	const size_t row_bytes = job->table->dim * sizeof(float);
+	const char *what = job->table->name;
+	const size_t dim = job->table->dim;
+	chunk->capacity = capacity;
+	enum status status =
+		memory_alloc(&chunk->values, capacity, dim * sizeof(*chunk->values), what, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&chunk->filled, capacity, 1, what, err);
+	if (status == STATUS_OK && job->tables->rows != ROWS_F32)
+		status = memory_alloc(&chunk->encoded, capacity, row_bytes, what, err);
+	if (status == STATUS_OK && job->tables->rows == ROWS_INT8)
+		status = memory_alloc(&chunk->scales, capacity, sizeof(*chunk->scales), what, err);
+	return status;
+}
+
+/* Takes a zeroed struct. */
+static void chunk_fini(struct chunk *chunk)
+{
+	free(chunk->values);
+	free(chunk->filled);
+	free(chunk->encoded);
+	free(chunk->scales);
+}
+
+static enum status write_table(const struct table_job *job, struct safetensors_writer *writer,
+	struct table_tensors tensors, struct error *err)
+{
+	const size_t row_bytes =
+		job->table->dim * tensor_type_size(row_type_tensor(job->tables->rows));
 	struct chunk chunks[2] = {0};
-	struct chunk_put put = {.writer = writer, .tensor = tensor, .row_bytes = row_bytes};
+	struct chunk_put put = {.writer = writer, .tensors = tensors, .row_bytes = row_bytes};
 	enum status status = STATUS_OK;
 	size_t capacity = CHUNK_FLOATS / job->table->dim;
 	if (capacity > job->rows)
 		capacity = (size_t)job->rows;
 	/* A table of one chunk takes no second one. */
-	for (unsigned int i = 0; i < (capacity < job->rows ? 2 : 1); i++) {
-		chunks[i].capacity = capacity;
-		if (status == STATUS_OK)
-			status = memory_alloc(
-				&chunks[i].values, capacity, row_bytes, job->table->name, err);
-		if (status == STATUS_OK)
-			status =
-				memory_alloc(&chunks[i].filled, capacity, 1, job->table->name, err);
-	}
+	for (unsigned int i = 0; status == STATUS_OK && i < (capacity < job->rows ? 2 : 1); i++)
+		status = chunk_init(&chunks[i], job, capacity, row_bytes, err);
 	if (status == STATUS_OK && job->entity != ENTITY_FEATURE) {
 		status = memory_alloc(
 			&job->unknown->row, job->table->dim, sizeof(float), "unknown row", err);
@@ -258,10 +292,8 @@ static enum status write_table(const struct table_job *job, struct safetensors_w
 	}
 	if (status == STATUS_OK)
 		status = write_chunks(job, chunks, &put, err);
-	for (unsigned int i = 0; i < 2; i++) {
-		free(chunks[i].values);
-		free(chunks[i].filled);
-	}
+	for (unsigned int i = 0; i < 2; i++)
+		chunk_fini(&chunks[i]);
 	return status;
 }
 
@@ -291,8 +323,8 @@ static enum status write_dense(const struct export_tables *tables,
 	return status;
 }
 
-/* The tensors in the order of the file: the ids of compact tables, every table's weight, the dense
- * ones. plan has room for two a table. */
+/* The tensors: the ids of compact tables, every table's weight, the scales of int8 rows, the dense
+ * ones. plan has room for three a table. */
 static size_t plan_tensors(const struct export_tables *tables, struct tensor_plan *plan)
 {
 	size_t count = 0;
@@ -306,9 +338,17 @@ static size_t plan_tensors(const struct export_tables *tables, struct tensor_pla
 	}
 	for (uint32_t t = 0; t < model_table_count(tables->model); t++) {
 		const struct table_job job = job_of(tables, t);
-		plan[count] = (struct tensor_plan){
-			.type = TENSOR_F32, .rank = 2, .shape = {job.rows, job.table->dim}};
+		plan[count] = (struct tensor_plan){.type = row_type_tensor(tables->rows),
+			.rank = 2,
+			.shape = {job.rows, job.table->dim}};
 		snprintf(plan[count++].name, TENSOR_NAME_SIZE, "%s.weight", job.table->name);
+	}
+	for (uint32_t t = 0; tables->rows == ROWS_INT8 && t < model_table_count(tables->model);
+		t++) {
+		const struct table_job job = job_of(tables, t);
+		plan[count] =
+			(struct tensor_plan){.type = TENSOR_F32, .rank = 1, .shape = {job.rows}};
+		snprintf(plan[count++].name, TENSOR_NAME_SIZE, "%s.scale", job.table->name);
 	}
 	for (uint32_t i = 0; i < model_tensor_count(tables->model); i++) {
 		const struct model_tensor *tensor = model_tensor(tables->model, i);
@@ -325,8 +365,8 @@ enum status export_tables_write(const struct export_tables *tables, const char *
 {
 	struct tensor_plan *plan;
 	struct safetensors_writer *writer;
-	const size_t most =
-		2u * model_table_count(tables->model) + model_tensor_count(tables->model);
+	const uint32_t table_count = model_table_count(tables->model);
+	const size_t most = 3u * table_count + model_tensor_count(tables->model);
 	const struct tensor_metadata metadata[] = {{"format", "marquee-model"}, {"version", "1"}};
 	enum status status = memory_zalloc(&plan, most, sizeof(*plan), path, err);
 	if (status != STATUS_OK)
@@ -337,15 +377,17 @@ enum status export_tables_write(const struct export_tables *tables, const char *
 	if (status != STATUS_OK)
 		return status;
 	size_t at = 0;
-	for (uint32_t t = 0; status == STATUS_OK && t < model_table_count(tables->model); t++) {
+	for (uint32_t t = 0; status == STATUS_OK && t < table_count; t++) {
 		const struct table_job job = job_of(tables, t);
 		if (job.compact)
 			status = write_ids(&job, writer, at++, err);
 	}
-	for (uint32_t t = 0; status == STATUS_OK && t < model_table_count(tables->model); t++) {
+	for (uint32_t t = 0; status == STATUS_OK && t < table_count; t++) {
 		const struct table_job job = job_of(tables, t);
-		status = write_table(&job, writer, at++, err);
+		const struct table_tensors tensors = {at + t, at + table_count + t};
+		status = write_table(&job, writer, tensors, err);
 	}
+	at += tables->rows == ROWS_INT8 ? 2u * table_count : table_count;
 	if (status == STATUS_OK)
 		status = write_dense(tables, writer, at, err);
 	if (status != STATUS_OK) {

@@ -10,6 +10,7 @@
 #include "common/checkpoint/dense_file.h"
 #include "common/checkpoint/shard_file.h"
 #include "common/model/model.h"
+#include "inference/row_code.h"
 
 struct export_unknown {
 	float *row; /* [dim], owned; NULL for tables without an unknown row */
@@ -24,6 +25,7 @@ struct export_tables {
 	struct shard_reader *const *shards; /* [shard_count] */
 	size_t shard_count;
 	const struct dense_file *dense;
+	enum row_type rows;
 
 	struct catalog_trained *trained; /* zeroed marks, set here */
 	struct export_unknown *unknown;	 /* [model_table_count], zeroed */

@@ -76,19 +76,26 @@ static enum status open_table(
 {
 	const struct model_table *table = model_table(directory->model, t);
 	struct model_directory_table *ret = &directory->tables[t];
-	const struct tensor *weight, *ids;
+	const struct tensor *ids;
 	char name[TENSOR_NAME_SIZE];
 	ret->compact = table_is_compact(table, &directory->catalog);
 	const uint64_t rows =
 		ret->compact ? table_entity_count(table, &directory->catalog) : table->rows;
 	const uint64_t shape[2] = {rows, table->dim};
 	snprintf(name, sizeof(name), "%s.weight", table->name);
-	enum status status =
-		safetensors_expect(&directory->weights, name, TENSOR_F32, 2, shape, &weight, err);
+	enum status status = safetensors_expect(&directory->weights, name,
+		row_type_tensor(directory->rows), 2, shape, &ret->weight, err);
 	if (status != STATUS_OK)
 		return status;
-	ret->weight = weight;
 	*tensors += 1;
+	if (directory->rows == ROWS_INT8) {
+		snprintf(name, sizeof(name), "%s.scale", table->name);
+		status = safetensors_expect(
+			&directory->weights, name, TENSOR_F32, 1, shape, &ret->scale, err);
+		if (status != STATUS_OK)
+			return status;
+		*tensors += 1;
+	}
 	if (!ret->compact)
 		return STATUS_OK;
 	snprintf(name, sizeof(name), "%s.ids", table->name);
@@ -180,6 +187,20 @@ static enum status check_vocabulary(
 		    : error_set(err, STATUS_DATA_LOSS, "'%s' are not those of the catalog", name);
 }
 
+/* How the rows are stored; directories of before there was a choice do not say. */
+static enum status read_rows(
+	struct model_directory *directory, const json_t *json, struct error *err)
+{
+	const char *rows;
+	if (!json_object_get(json, "rows"))
+		return STATUS_OK;
+	enum status status = json_field_string(json, "rows", &rows, err);
+	if (status == STATUS_OK && !row_type_find(rows, &directory->rows))
+		status = error_set(err, STATUS_DATA_LOSS,
+			"'rows' is '%.40s', none of " ROW_TYPE_CHOICES, rows);
+	return status;
+}
+
 /* What model.json says, but for what needs the catalog and the model. */
 static enum status read_about(
 	struct model_directory *directory, const json_t *json, struct error *err)
@@ -189,6 +210,8 @@ static enum status read_about(
 	if (status == STATUS_OK && strcmp(format, MODEL_DIRECTORY_FORMAT) != 0)
 		status = error_set(err, STATUS_DATA_LOSS,
 			"'format' is '%.40s', not '" MODEL_DIRECTORY_FORMAT "'", format);
+	if (status == STATUS_OK)
+		status = read_rows(directory, json, err);
 	if (status == STATUS_OK)
 		status = manifest_from_json(&directory->about, json, err);
 	if (status == STATUS_OK &&
@@ -290,14 +313,19 @@ void model_directory_close(struct model_directory *directory)
 	*directory = (struct model_directory){0};
 }
 
-const float *model_directory_row(
-	const struct model_directory *directory, uint32_t table, uint64_t id)
+void model_directory_row(
+	const struct model_directory *directory, uint32_t table, uint64_t id, float *row)
 {
 	const struct model_directory_table *from = &directory->tables[table];
 	const struct model_table *shape = model_table(directory->model, table);
-	if (id == UNKNOWN_ID && shape->has_unknown)
-		return from->unknown;
+	if (id == UNKNOWN_ID && shape->has_unknown) {
+		memcpy(row, from->unknown, shape->dim * sizeof(*row));
+		return;
+	}
 	if (from->compact)
 		id = table_entity_find(shape, &directory->catalog, id);
-	return (const float *)from->weight->bytes + (size_t)id * shape->dim;
+	const size_t row_bytes = shape->dim * tensor_type_size(from->weight->type);
+	const float *scales = from->scale ? from->scale->bytes : NULL;
+	row_decode(directory->rows, (const unsigned char *)from->weight->bytes + id * row_bytes,
+		scales ? scales[id] : 1, shape->dim, row);
 }

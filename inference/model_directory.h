@@ -14,6 +14,7 @@
 #include "common/checkpoint/catalog_file.h"
 #include "common/checkpoint/manifest.h"
 #include "common/model/model.h"
+#include "inference/row_code.h"
 
 #define MODEL_JSON_NAME		       "model.json"
 #define MODEL_WEIGHTS_NAME	       "model.safetensors"
@@ -40,6 +41,7 @@ bool table_is_compact(const struct model_table *table, const struct catalog *cat
 
 struct model_directory_table {
 	const struct tensor *weight; /* [n x dim], of the map */
+	const struct tensor *scale;  /* [n], of int8 rows; else NULL */
 	bool compact;		     /* row i belongs to the catalog's i-th entity, else to id i */
 	bool unknown_trained;
 	float *unknown; /* [dim], owned; NULL for tables without one */
@@ -51,6 +53,7 @@ struct model_directory {
 	struct model *model;
 	struct catalog catalog;
 	struct catalog_trained trained;
+	enum row_type rows; /* of all tables */
 	struct safetensors weights;
 	struct model_directory_table *tables; /* [model_table_count], owned */
 	float *dense;			      /* [model_dense_size], owned */
@@ -64,10 +67,10 @@ MUST_CHECK enum status model_directory_open(
 void model_directory_close(struct model_directory *directory);
 
 /*
- * A row of a table, borrowed. The id is UNKNOWN_ID (in tables that have it), one of the catalog's,
- * or a feature's value below the table's rows.
+ * Copies a row [dim] of a table. The id is UNKNOWN_ID (in tables that have it), one of the
+ * catalog's, or a feature's value below the table's rows.
  */
-const float *model_directory_row(
-	const struct model_directory *directory, uint32_t table, uint64_t id);
+void model_directory_row(
+	const struct model_directory *directory, uint32_t table, uint64_t id, float *row);
 
 #endif

@@ -149,9 +149,8 @@ static enum status gather_rows(
 		if (status != STATUS_OK)
 			return status;
 		for (uint32_t i = 0; i < count; i++)
-			memcpy(scorer->rows[t] + i * dim,
-				model_directory_row(scorer->directory, t, ids[i]),
-				dim * sizeof(float));
+			model_directory_row(
+				scorer->directory, t, ids[i], scorer->rows[t] + i * dim);
 		ret_rows[t] = (struct model_rows){.base = scorer->rows[t]};
 	}
 	return STATUS_OK;

@@ -72,7 +72,7 @@ static void print_report(const struct export_options *options, const struct expo
 int cmd_export(int argc, char **argv)
 {
 	struct export_options options = {0};
-	const char *formats = "safetensors", *onnx_data = "inline";
+	const char *formats = "safetensors", *onnx_data = "inline", *rows = "f32";
 	const struct flag flags[] = {
 		{.name = "checkpoint",
 			.kind = FLAG_STRING,
@@ -96,6 +96,12 @@ int cmd_export(int argc, char **argv)
 			.value_name = "LIST",
 			.help = "safetensors (always), onnx, npy (movie vectors), faiss (their "
 				"index)"},
+		{.name = "rows",
+			.kind = FLAG_CHOICE,
+			.target = &rows,
+			.value_name = "TYPE",
+			.choices = ROW_TYPE_CHOICES,
+			.help = "how rows of tables are stored; int8 has a scale for each row"},
 		{.name = "onnx-data",
 			.kind = FLAG_CHOICE,
 			.target = &onnx_data,
@@ -122,6 +128,7 @@ int cmd_export(int argc, char **argv)
 		status = take_formats(&options, formats, &err);
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
+	(void)row_type_find(rows, &options.rows); /* one of the choices */
 	options.onnx_outside = strcmp(onnx_data, "external") == 0;
 	status = export_model(&options, &report, &err);
 	if (status != STATUS_OK)

@@ -19,6 +19,8 @@ static const struct {
 	[TENSOR_U32] = {"U32", 4},
 	[TENSOR_U16] = {"U16", 2},
 	[TENSOR_U8] = {"U8", 1},
+	[TENSOR_I8] = {"I8", 1},
+	[TENSOR_BF16] = {"BF16", 2},
 };
 
 #define TYPE_COUNT (sizeof(types) / sizeof(types[0]))

@@ -36,6 +36,8 @@ enum tensor_type {
 	TENSOR_U32,
 	TENSOR_U16,
 	TENSOR_U8,
+	TENSOR_I8,
+	TENSOR_BF16,
 };
 
 /* Bytes of one element. */

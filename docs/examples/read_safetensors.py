@@ -10,12 +10,22 @@ import json
 import os
 
 import numpy as np
+from safetensors import deserialize
 from safetensors.numpy import load_file
 
 
 def load_tables(path):
-    """The tensors of model.safetensors, with rows as float32."""
-    return load_file(path)
+    """The tensors of model.safetensors, rows that were stored as bf16 or int8 as float32 (NumPy has no bf16)."""
+    with open(path, "rb") as file:
+        stored = dict(deserialize(file.read()))
+    types = {"F32": np.float32, "U64": np.uint64, "I8": np.int8, "BF16": np.uint16}
+    tensors = {name: np.frombuffer(t["data"], types[t["dtype"]]).reshape(t["shape"]) for name, t in stored.items()}
+    for name, tensor in tensors.items():
+        if stored[name]["dtype"] == "BF16":
+            tensors[name] = (tensor.astype(np.uint32) << 16).view(np.float32)
+        elif stored[name]["dtype"] == "I8":
+            tensors[name] = tensor * tensors[name.replace(".weight", ".scale")][:, None]
+    return tensors
 
 
 class Model:

@@ -83,12 +83,13 @@ START_TEST(sparse_ids_are_exported_in_compact_form)
 	ck_assert_uint_eq(weight->shape[0], SAMPLE_USERS);
 	ck_assert_mem_eq(ids->bytes, sample.catalog.user_ids, SAMPLE_USERS * sizeof(uint64_t));
 	for (uint32_t u = 0; u < SAMPLE_USERS; u++) {
-		float wanted[5];
+		float wanted[5], found[5];
 		const uint64_t id = sample.catalog.user_ids[u];
 		const bool trained = u != SAMPLE_UNTRAINED;
 		random_uniform_row(trained ? 10 : SAMPLE_SEED, random_stream("user"), id,
 			trained ? 0.5f : model_table(directory.model, 0)->init_limit, wanted, 5);
-		ck_assert_mem_eq(model_directory_row(&directory, 0, id), wanted, sizeof(wanted));
+		model_directory_row(&directory, 0, id, found);
+		ck_assert_mem_eq(found, wanted, sizeof(wanted));
 	}
 	model_directory_close(&directory);
 	sample_close(&sample);
@@ -221,6 +222,8 @@ START_TEST(a_model_json_that_contradicts_its_files_is_refused)
 	} cases[] = {
 		{"format_version", json_integer(9), STATUS_FAILED_PRECONDITION,
 			"format version 9, this program reads version 1"},
+		{"rows", json_string("int4"), STATUS_DATA_LOSS, "'rows' is 'int4', none of f32"},
+		{"rows", json_integer(8), STATUS_DATA_LOSS, "'rows'"},
 		{"words", json_pack("[s]", "story"), STATUS_DATA_LOSS, "'words' are not those"},
 		{"unknown", json_pack("{s:[i]}", "user", 1), STATUS_DATA_LOSS, "'unknown': 'user'"},
 		{"files", json_array(), STATUS_DATA_LOSS, "'files' lacks"},
@@ -247,6 +250,43 @@ START_TEST(a_model_json_that_contradicts_its_files_is_refused)
 	}
 	assert_fails(model_directory_open(&directory, sample.data, &err), STATUS_NOT_FOUND, &err,
 		"not a model directory");
+	sample_close(&sample);
+}
+END_TEST
+
+START_TEST(rows_of_fewer_bits_are_read_back)
+{
+	struct error err;
+	struct export_report report;
+	struct model_directory exact, rounded;
+	char small[PATH_SIZE];
+	sample_open(&sample, &(struct sample_options){0});
+	sample_export(&sample);
+	assert_ok(model_directory_open(&exact, sample.model, &err), &err);
+	scratch_path(small, sample.root, "small");
+	for (int type = ROWS_BF16; type < ROW_TYPES; type++) {
+		const struct export_options options = {
+			.checkpoint = sample.checkpoints, .out = small, .rows = type};
+		assert_ok(export_model(&options, &report, &err), &err);
+		assert_ok(model_directory_open(&rounded, small, &err), &err);
+		ck_assert_int_eq(rounded.rows, type);
+		ck_assert_uint_eq(rounded.weights.count, type == ROWS_INT8 ? 7 + 7 + 16 : 7 + 16);
+		for (uint32_t t = 0; t < model_table_count(exact.model); t++)
+			for (uint64_t id = 0; id < model_table(exact.model, t)->rows; id++) {
+				float a[64], b[64];
+				model_directory_row(&exact, t, id, a);
+				model_directory_row(&rounded, t, id, b);
+				for (uint32_t i = 0; i < model_table(exact.model, t)->dim; i++)
+					ck_assert_float_eq_tol(a[i], b[i], 0.004f);
+			}
+		model_directory_close(&rounded);
+	}
+	/* The file's rows are not what model.json says. */
+	sample_export(&sample);
+	replace_member("rows", json_string("int8"));
+	assert_fails(model_directory_open(&rounded, sample.model, &err), STATUS_DATA_LOSS, &err,
+		"tensor 'user.weight'");
+	model_directory_close(&exact);
 	sample_close(&sample);
 }
 END_TEST
@@ -382,9 +422,9 @@ int main(void)
 		the_best_or_the_newest_that_verifies_is_exported,
 		any_flipped_byte_of_a_model_directory_is_refused_with_its_file,
 		a_model_json_that_contradicts_its_files_is_refused,
-		a_diverged_checkpoint_is_not_exported, movie_vectors_are_exported_for_numpy,
-		movie_vectors_are_exported_for_faiss, an_index_of_faiss_fails_with_a_status,
-		onnx_files_point_to_the_tables_or_have_them,
+		rows_of_fewer_bits_are_read_back, a_diverged_checkpoint_is_not_exported,
+		movie_vectors_are_exported_for_numpy, movie_vectors_are_exported_for_faiss,
+		an_index_of_faiss_fails_with_a_status, onnx_files_point_to_the_tables_or_have_them,
 		a_graph_that_cannot_be_written_fails_with_a_status, NULL};
 	return run_cases("export", cases);
 }

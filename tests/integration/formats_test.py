@@ -178,10 +178,27 @@ class Inline(Pairs, Exported):
             self.agrees(said("search_movies.py", "--user", user, "--top", 7, *options), best)
 
 
+class Bf16(Pairs, Exported):
+    pairs = 50
+    export_options = ("--rows", "bf16")
+
+    def test_what_rounding_costs_is_said(self):
+        exact = self.path("exact")
+        self.assertEqual(marquee("export", "--checkpoint", self.checkpoints, "--out", exact).code, 0)
+        ask = ["evaluate", "--ratings", os.path.join(self.data, "ratings.dat"), "--json", "--model"]
+        rounded = json.loads(marquee(*ask, self.model, "--against", exact).out)
+        self.assertEqual(rounded["rows"], "bf16")
+        cost = rounded["rmse"] - json.loads(marquee(*ask, exact).out)["rmse"]
+        self.assertNotEqual(cost, 0)
+        self.assertLess(abs(cost), 0.01)
+        self.assertAlmostEqual(rounded["rmse_cost"], cost, delta=1e-12)
+
+
 class External(Pairs, Exported):
-    """Far ids, whose tables are compact; an even filter, the other pooling; graphs that point to model.safetensors."""
+    """Far ids, whose tables are compact; an even filter, the other pooling; graphs that point to model.safetensors, whose
+    rows are int8."""
     pairs = 100
-    export_options = ("--onnx-data", "external")
+    export_options = ("--onnx-data", "external", "--rows", "int8")
     model_options = {"pooling": "max", "filter_width": 4, "user_dim": 24, "word_dim": 20, "hidden": 50}
 
     @classmethod
