@@ -33,6 +33,7 @@ struct merge {
 struct aggregate {
 	struct store *store;
 	struct pool *pool; /* borrowed; NULL: none */
+	float pool_weight;
 	struct aggregate_segment *segments;
 	size_t count, capacity;
 	struct merge *merges[STORE_TABLES_MAX]; /* made when first needed */
@@ -64,9 +65,10 @@ enum status aggregate_new(struct aggregate **ret, struct store *store, struct er
 	return STATUS_OK;
 }
 
-void aggregate_use_pool(struct aggregate *aggregate, struct pool *pool)
+void aggregate_use_pool(struct aggregate *aggregate, struct pool *pool, float weight)
 {
 	aggregate->pool = pool;
+	aggregate->pool_weight = weight;
 }
 
 void aggregate_free(struct aggregate *aggregate)
@@ -267,7 +269,8 @@ static enum status apply(struct aggregate *aggregate, uint32_t table, const void
 	const float *gradients, uint64_t step, struct error *err)
 {
 	if (aggregate->pool && pool_has(aggregate->pool, table))
-		return pool_add(aggregate->pool, table, ids, n, gradients, err);
+		return pool_add(
+			aggregate->pool, table, ids, n, gradients, aggregate->pool_weight, err);
 	return store_apply(aggregate->store, table, ids, n, gradients, step, err);
 }
 

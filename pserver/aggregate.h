@@ -38,8 +38,9 @@ MUST_CHECK enum status aggregate_new(
 /* Takes NULL. */
 void aggregate_free(struct aggregate *aggregate);
 
-/* What is applied to tables that pool_has() goes into the pool instead, which is borrowed. */
-void aggregate_use_pool(struct aggregate *aggregate, struct pool *pool);
+/* What is applied to tables that pool_has() goes into the pool instead, which is borrowed, with
+ * this weight. */
+void aggregate_use_pool(struct aggregate *aggregate, struct pool *pool, float weight);
 
 /*
  * Adds a segment, whose arrays are borrowed until aggregate_apply() or aggregate_cut().

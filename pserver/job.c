@@ -187,6 +187,8 @@ enum status job_join(struct job *job, const struct job_spec *spec, uint32_t work
 			(unsigned long long)spec->first_step);
 	*member = (struct job_member){
 		.joined = true, .incarnation = incarnation, .clock = spec->first_step};
+	if (job->pool)
+		job->members[worker].rounds = pool_rounds(job->pool);
 	if (job->spec.mode != JOB_SYNC)
 		update_members(job);
 	return STATUS_OK;

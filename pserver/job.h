@@ -54,7 +54,8 @@ struct job_member {
 	bool joined;
 	bool left;
 	uint64_t incarnation;
-	uint64_t clock; /* the step it pushes next */
+	uint64_t clock;	 /* the step it pushes next */
+	uint64_t rounds; /* ssp, async: of the pool, when its latest pull was answered */
 	struct sequence_window pushes;
 };
 

@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,8 @@ struct pool {
 	/* what it guards, with the tables' ids and sums */
 	uint32_t members;
 	uint32_t pushes; /* since the last round ended */
-	uint64_t step;	 /* rounds and first_step */
+	uint64_t first_step;
+	atomic_uint_least64_t rounds; /* read without it */
 };
 
 enum status pool_new(struct pool **ret, struct store *store, const struct table_spec *tables,
@@ -38,7 +40,8 @@ enum status pool_new(struct pool **ret, struct store *store, const struct table_
 	pthread_mutex_init(&pool->lock, NULL);
 	pool->store = store;
 	pool->members = members;
-	pool->step = first_step;
+	pool->first_step = first_step;
+	atomic_init(&pool->rounds, 0);
 	status = memory_zalloc(&pool->tables, table_count, sizeof(*pool->tables), "pool", err);
 	for (uint32_t t = 0; t < table_count && status == STATUS_OK; t++) {
 		pool->table_count = t + 1;
@@ -75,8 +78,18 @@ bool pool_has(const struct pool *pool, uint32_t table)
 	return table < pool->table_count && pool->tables[table].dim > 0;
 }
 
+uint64_t pool_rounds(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->rounds, memory_order_acquire);
+}
+
+float pool_weight(uint64_t rounds_old)
+{
+	return rounds_old > 1 ? 1.0f / (float)rounds_old : 1.0f;
+}
+
 static enum status add(struct pooled *table, const unsigned char *ids, size_t n,
-	const float *gradients, struct error *err)
+	const float *gradients, float weight, struct error *err)
 {
 	const size_t dim = table->dim;
 	enum status status = memory_grow(&table->sums, &table->capacity,
@@ -89,21 +102,19 @@ static enum status add(struct pooled *table, const unsigned char *ids, size_t n,
 		if (status != STATUS_OK)
 			break;
 		float *sum = table->sums + at * dim;
-		if (at == known) {
-			memcpy(sum, gradients + i * dim, dim * sizeof(*sum));
-			continue;
-		}
+		if (at == known)
+			memset(sum, 0, dim * sizeof(*sum));
 		for (size_t d = 0; d < dim; d++)
-			sum[d] += gradients[i * dim + d];
+			sum[d] += weight * gradients[i * dim + d];
 	}
 	return status;
 }
 
 enum status pool_add(struct pool *pool, uint32_t table, const void *ids, size_t n,
-	const float *gradients, struct error *err)
+	const float *gradients, float weight, struct error *err)
 {
 	pthread_mutex_lock(&pool->lock);
-	enum status status = add(&pool->tables[table], ids, n, gradients, err);
+	enum status status = add(&pool->tables[table], ids, n, gradients, weight, err);
 	pthread_mutex_unlock(&pool->lock);
 	return status;
 }
@@ -125,13 +136,13 @@ static enum status end_round(struct pool *pool, struct error *err)
 	if (pool->pushes == 0)
 		return STATUS_OK;
 	pool->pushes = 0;
-	pool->step++;
+	const uint64_t step = pool->first_step + atomic_fetch_add(&pool->rounds, 1) + 1;
 	for (uint32_t t = 0; t < pool->table_count && status == STATUS_OK; t++) {
 		struct pooled *table = &pool->tables[t];
 		if (table->dim == 0)
 			continue;
-		status = store_apply(pool->store, t, table->ids.ids, table->ids.count, table->sums,
-			pool->step, err);
+		status = store_apply(
+			pool->store, t, table->ids.ids, table->ids.count, table->sums, step, err);
 		id_set_clear(&table->ids);
 		store_count_examples(pool->store, t, table->examples);
 		table->examples = 0;

@@ -5,8 +5,10 @@
  * Why: what every push changes, like a model's dense weights, would else take W small steps where
  * sync mode takes one. Optimizers that scale their step themselves would go W times as far, and
  * SGD goes another way than the one that its learning rate was chosen for.
- * (Zhang, Gupta, Lian, Liu: Staleness-aware Async-SGD for Distributed Deep Learning, IJCAI 2016,
- * equation 5: their 1-softsync.)
+ * A gradient that was computed on rows from before the latest rounds counts for less: one that is
+ * tau > 1 rounds old is divided by tau, since late steps are what training grows unstable by.
+ * (Zhang, Gupta, Lian, Liu: Staleness-aware Async-SGD for Distributed Deep Learning, IJCAI 2016:
+ * 1-softsync, and the learning rate divided by the staleness of each gradient.)
  *
  * Once all members have pushed equally many steps nothing is left over. Where it is otherwise,
  * since a member came or went, a cut or a leave ends the round early, so nothing is lost.
@@ -38,12 +40,18 @@ void pool_free(struct pool *pool);
 /* Immutable: whether the table's gradients come here. */
 bool pool_has(const struct pool *pool, uint32_t table);
 
+/* Rounds that have been applied; without waiting for one that is being applied. */
+uint64_t pool_rounds(const struct pool *pool);
+
 /*
- * Adds gradients [n, dim] of a table that pool_has(), copied; ids [n] raw u64 of any alignment that
- * the store has checked. RESOURCE_EXHAUSTED leaves a part of them added.
+ * Adds gradients [n, dim] of a table that pool_has(), times `weight`, copied; ids [n] raw u64 of
+ * any alignment that the store has checked. RESOURCE_EXHAUSTED leaves a part of them added.
  */
 MUST_CHECK enum status pool_add(struct pool *pool, uint32_t table, const void *ids, size_t n,
-	const float *gradients, struct error *err);
+	const float *gradients, float weight, struct error *err);
+
+/* By which a gradient counts that was computed on rows as of so many rounds ago. */
+float pool_weight(uint64_t rounds_old);
 
 /* The examples that gradients of pool_add() stand for; counted by the store when they are applied.
  */

@@ -68,7 +68,11 @@ static bool becomes_ready(const struct job *job, struct step_call *step)
 	if (step->failure.status != STATUS_OK)
 		return true;
 	step->next_step = job->next_step;
-	return !step->pushing && (!step->pull || job_may_pull(job, step->pull->step));
+	const bool ready = !step->pushing && (!step->pull || job_may_pull(job, step->pull->step));
+	/* Its rows are read after this, and may be newer. */
+	if (ready && step->pull && job->pool)
+		job->members[step->worker].rounds = pool_rounds(job->pool);
+	return ready;
 }
 
 void ps_collect_ready(struct job *job, struct step_call **list)
@@ -265,14 +269,14 @@ static void apply_on_arrival(struct ps_server *server, struct job *job, struct p
 {
 	struct error err = {0};
 	uint64_t step = request->push->step;
+	uint64_t rounds_old = pool_rounds(job->pool) - job->members[push->worker].rounds;
 	struct aggregate *aggregate = take_spare(job);
 	pthread_mutex_unlock(&server->lock);
 	enum status status = STATUS_OK;
-	if (!aggregate) {
+	if (!aggregate)
 		status = aggregate_new(&aggregate, job->store, &err);
-		if (status == STATUS_OK)
-			aggregate_use_pool(aggregate, job->pool);
-	}
+	if (status == STATUS_OK)
+		aggregate_use_pool(aggregate, job->pool, pool_weight(rounds_old));
 	if (status == STATUS_OK)
 		status = add_segments(job, aggregate, request, &err);
 	bool touched = false;

@@ -72,7 +72,7 @@ START_TEST(a_round_is_one_step_of_the_sum)
 			fill(gradients, IDS, push);
 			for (uint32_t i = 0; i < IDS * DIM; i++)
 				sums[i] += gradients[i];
-			assert_ok(pool_add(pool, 0, ids, IDS, gradients, &err), &err);
+			assert_ok(pool_add(pool, 0, ids, IDS, gradients, 1, &err), &err);
 			assert_same_rows(pooled, plain);
 			assert_ok(pool_end_push(pool, &err), &err);
 			if (push % 3 == 2)
@@ -119,7 +119,7 @@ static void *push_many(void *context)
 		struct error err;
 		const uint64_t ids[] = {push % IDS};
 		const float gradient[DIM] = {1, 1, 1, 1};
-		assert_ok(pool_add(pool, 0, ids, 1, gradient, &err), &err);
+		assert_ok(pool_add(pool, 0, ids, 1, gradient, 1, &err), &err);
 		assert_ok(pool_end_push(pool, &err), &err);
 	}
 	return NULL;
@@ -218,6 +218,33 @@ START_TEST(any_two_pushes_of_two_workers_make_a_round)
 }
 END_TEST
 
+START_TEST(a_gradient_of_old_rows_counts_for_less)
+{
+	struct error err;
+	open_all(job_of(MARQUEE__PS__V1__MODE__ASYNC));
+	ps_client_start_pull(&clients[1], 0, &id, 1, WAIT_MS);
+	assert_ok(ps_client_finish(&clients[1], NULL, 1, &err), &err);
+	const float first = row();
+	for (uint64_t step = 0; step < 6; step++) {
+		push(0, step, 1);
+		(void)row();
+	}
+	ck_assert_float_eq(row(), first - 6);
+	/* Three rounds have ended since worker 1 has asked for rows. */
+	push(1, 0, 3);
+	push(0, 6, 1);
+	ck_assert_float_eq_tol(row(), first - 8, 1e-6f);
+	ps_client_start_pull(&clients[1], 1, &id, 1, WAIT_MS);
+	assert_ok(ps_client_finish(&clients[1], NULL, 1, &err), &err);
+	push(1, 1, 3);
+	push(0, 7, 1);
+	ck_assert_float_eq_tol(row(), first - 12, 1e-6f);
+	/* One round old is how old they are where all workers are equally fast. */
+	ck_assert(pool_weight(0) == 1 && pool_weight(1) == 1 && pool_weight(4) == 0.25f);
+	close_all();
+}
+END_TEST
+
 START_TEST(a_repeat_is_no_second_push_of_the_round)
 {
 	struct error err;
@@ -295,7 +322,8 @@ int main(void)
 	const TTest *const cases[] = {a_round_is_one_step_of_the_sum,
 		a_push_without_ids_counts_and_another_table_is_not_pooled,
 		every_push_is_applied_once_whoever_pushes_at_the_same_time,
-		any_two_pushes_of_two_workers_make_a_round, a_repeat_is_no_second_push_of_the_round,
-		sync_mode_pools_nothing, a_cut_and_a_leave_end_the_round, NULL};
+		any_two_pushes_of_two_workers_make_a_round, a_gradient_of_old_rows_counts_for_less,
+		a_repeat_is_no_second_push_of_the_round, sync_mode_pools_nothing,
+		a_cut_and_a_leave_end_the_round, NULL};
 	return run_cases("pool", cases);
 }
