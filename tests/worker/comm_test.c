@@ -6,10 +6,14 @@
 #include "worker/comm_shared.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define FLOATS 300
 
@@ -257,6 +261,63 @@ START_TEST(a_wait_in_vain_ends_and_names_who_is_missing)
 }
 END_TEST
 
+#ifdef __SANITIZE_THREAD__
+#define KILLS 2u
+#else
+#define KILLS 8u
+#endif
+
+/* Takes turns until they fail. */
+static void talk_in_a_process(void *memory, uint32_t rank, atomic_uint *turns)
+{
+	struct comm_shared comm;
+	struct error error;
+	comm_shared_init(&comm, memory, rank, 3, 10);
+	for (;;) {
+		const uint64_t turn = comm.turn;
+		comm_shared_announce(&comm);
+		enum status status = comm_shared_wait(&comm, turn, 0.2, "rows", &error);
+		if (status != STATUS_OK)
+			_exit(status == STATUS_DEADLINE_EXCEEDED &&
+						strstr(error.message, "for worker 2: ")
+					? 0
+					: 1);
+		atomic_fetch_add(turns, 1);
+	}
+}
+
+/* Wherever in its turns a process is killed, the others' waits end. */
+START_TEST(a_process_that_is_killed_takes_nothing_with_it)
+{
+	for (uint32_t kills = 0; kills < KILLS; kills++) {
+		const size_t bytes = comm_shared_bytes(3);
+		char *memory = mmap(NULL, bytes + sizeof(atomic_uint), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		ck_assert(memory != MAP_FAILED);
+		atomic_uint *turns = (atomic_uint *)(void *)(memory + bytes);
+		comm_shared_prepare(memory);
+		pid_t workers[3];
+		for (uint32_t w = 0; w < 3; w++) {
+			workers[w] = fork();
+			if (workers[w] == 0)
+				talk_in_a_process(memory, w, turns);
+			ck_assert_int_gt(workers[w], 0);
+		}
+		/* Another moment each time: turns take some microseconds. */
+		while (atomic_load(turns) < 30 + kills)
+			sched_yield();
+		ck_assert_int_eq(kill(workers[2], SIGKILL), 0);
+		for (uint32_t w = 0; w < 3; w++) {
+			int end;
+			ck_assert_int_eq(waitpid(workers[w], &end, 0), workers[w]);
+			ck_assert(w == 2 ? WIFSIGNALED(end)
+					 : WIFEXITED(end) && WEXITSTATUS(end) == 0);
+		}
+		munmap(memory, bytes + sizeof(atomic_uint));
+	}
+}
+END_TEST
+
 static void wait_for_one_that_left(void *context, struct comm *comm)
 {
 	struct error error;
@@ -280,6 +341,7 @@ int main(void)
 		lane_sums_have_the_same_bits_for_every_number_of_workers, one_failure_is_everybodys,
 		nobody_waits_for_a_worker_after_a_failure_that_all_know,
 		a_wait_in_vain_ends_and_names_who_is_missing,
+		a_process_that_is_killed_takes_nothing_with_it,
 		a_wait_for_a_worker_that_left_ends_at_once, NULL};
 	return run_cases("comm", cases);
 }
