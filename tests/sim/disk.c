@@ -28,6 +28,8 @@ int __real_close(int descriptor);
 int __wrap_close(int descriptor);
 ssize_t __real_pwrite(int descriptor, const void *bytes, size_t size, off_t offset);
 ssize_t __wrap_pwrite(int descriptor, const void *bytes, size_t size, off_t offset);
+ssize_t __real_read(int descriptor, void *bytes, size_t size);
+ssize_t __wrap_read(int descriptor, void *bytes, size_t size);
 int __real_fallocate(int descriptor, int mode, off_t offset, off_t size);
 int __wrap_fallocate(int descriptor, int mode, off_t offset, off_t size);
 int __real_fsync(int descriptor);
@@ -199,6 +201,18 @@ ssize_t __wrap_pwrite(int descriptor, const void *bytes, size_t size, off_t offs
 		return -1;
 	}
 	return __real_pwrite(descriptor, bytes, size, offset);
+}
+
+/* A disk that fails, fails to read, too. */
+ssize_t __wrap_read(int descriptor, void *bytes, size_t size)
+{
+	const char *path = path_of(descriptor);
+	if (!path || sim_now_ns() >= disk.fail_until_ns || disk.fail_errno != EIO)
+		return __real_read(descriptor, bytes, size);
+	disk.failures++;
+	sim_note("disk: read %s fails", path);
+	errno = EIO;
+	return -1;
 }
 
 int __wrap_fallocate(int descriptor, int mode, off_t offset, off_t size)

@@ -9,13 +9,16 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #define YIELD_PERMYRIAD	   1000u
 #define SPURIOUS_PERMYRIAD 100u
+#define CORES		   2
 #define EPOCH_S		   1700000000 /* of the wall clock */
 
 /* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl*) */
@@ -48,6 +51,8 @@ REAL_AND_WRAP(void, futex_wait, atomic_uint *word, unsigned int value, uint64_t 
 REAL_AND_WRAP(void, futex_wake_all, atomic_uint *word);
 REAL_AND_WRAP(int, nanosleep, const struct timespec *time, struct timespec *ret_left);
 REAL_AND_WRAP(int, clock_gettime, clockid_t clock, struct timespec *ret);
+REAL_AND_WRAP(long, sysconf, int name);
+REAL_AND_WRAP(int, sched_getaffinity, pid_t process, size_t size, cpu_set_t *ret);
 REAL_AND_WRAP(ssize_t, getrandom, void *bytes, size_t size, unsigned int flags);
 
 static void give_way(void)
@@ -297,6 +302,22 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 	uint64_t now = sim_now_ns();
 	ret->tv_sec = (time_t)(now / SIM_S) + (clock == CLOCK_REALTIME ? EPOCH_S : 0);
 	ret->tv_nsec = (long)(now % SIM_S);
+	return 0;
+}
+
+/* As many cores everywhere: some code starts a thread for each. */
+long __wrap_sysconf(int name)
+{
+	return sim_inside() && name == _SC_NPROCESSORS_ONLN ? CORES : __real_sysconf(name);
+}
+
+int __wrap_sched_getaffinity(pid_t process, size_t size, cpu_set_t *ret)
+{
+	if (!sim_inside())
+		return __real_sched_getaffinity(process, size, ret);
+	CPU_ZERO_S(size, ret);
+	for (size_t i = 0; i < CORES; i++)
+		CPU_SET_S(i, size, ret);
 	return 0;
 }
 

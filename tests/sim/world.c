@@ -1,30 +1,21 @@
 #include "tests/sim/world.h"
 
 #include "common/base/hash.h"
+#include "tests/sim/fiber.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <ucontext.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
 
 #define CONTEXTS_MAX 1024u
 #define EVENTS_MAX   16384u
-#define STACK_BYTES  ((size_t)1 << 20)
 #define TURN_NS_MAX  2000u /* what a turn takes, at most */
-#define SPARE_STACKS 256u
 
 enum state { READY, WAITING, ENDED };
 
 struct sim_context {
-	ucontext_t machine;
+	struct fiber fiber;
 	struct sim_process *process;
 	uint32_t number;
 	enum state state;
@@ -32,11 +23,8 @@ struct sim_context {
 	uint64_t until_ns;
 	bool timed_out;
 	bool detached;
-	int saved_errno;
 	void *(*function)(void *);
 	void *argument, *result;
-	void *stack;
-	void *fake_stack; /* AddressSanitizer's */
 };
 
 struct event {
@@ -48,10 +36,6 @@ struct event {
 };
 
 static struct world {
-	ucontext_t outside;
-	void *outside_fake_stack;
-	const void *outside_stack;
-	size_t outside_stack_bytes;
 	struct sim_context *current;
 	struct sim_context *contexts[CONTEXTS_MAX];
 	uint32_t context_count, contexts_made;
@@ -66,8 +50,6 @@ static struct world {
 	bool tracing, ending;
 	sim_event *each_turn;
 	void *each_turn_context;
-	void *spare_stacks[SPARE_STACKS];
-	uint32_t spare_stack_count;
 } world;
 
 /* Our own bugs. */
@@ -144,89 +126,20 @@ uint32_t sim_context_number(void)
 	return world.current ? world.current->number : 0;
 }
 
-/* ---- stacks, and the way from one to another ---- */
+/* ---- contexts ---- */
 
-static void *take_stack(void)
+static void context_main(void *argument)
 {
-	if (world.spare_stack_count > 0)
-		return world.spare_stacks[--world.spare_stack_count];
-	void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (stack == MAP_FAILED || mprotect(stack, 4096, PROT_NONE) != 0)
-		broken("no memory for a stack");
-	return stack;
-}
-
-static void give_stack(void *stack)
-{
-#if defined(__SANITIZE_ADDRESS__)
-	/* The frames on it never returned. */
-	__asan_unpoison_memory_region((char *)stack + 4096, STACK_BYTES - 4096);
-#endif
-	if (world.spare_stack_count < SPARE_STACKS)
-		world.spare_stacks[world.spare_stack_count++] = stack;
-	else
-		munmap(stack, STACK_BYTES);
-}
-
-#if defined(__SANITIZE_ADDRESS__)
-static void leave_stack(void **keep, const void *bottom, size_t size)
-{
-	__sanitizer_start_switch_fiber(keep, bottom, size);
-}
-
-static void enter_stack(void *kept, const void **bottom, size_t *size)
-{
-	__sanitizer_finish_switch_fiber(kept, bottom, size);
-}
-#else
-static void leave_stack(void **keep, const void *bottom, size_t size)
-{
-	(void)keep, (void)bottom, (void)size;
-}
-
-static void enter_stack(void *kept, const void **bottom, size_t *size)
-{
-	(void)kept, (void)bottom, (void)size;
-}
-#endif
-
-/* Back to sim_run(). */
-static void switch_outside(struct sim_context *self, bool for_ever)
-{
-	self->saved_errno = errno;
-	leave_stack(for_ever ? NULL : &self->fake_stack, world.outside_stack,
-		world.outside_stack_bytes);
-	swapcontext(&self->machine, &world.outside);
-	enter_stack(self->fake_stack, NULL, NULL);
-	errno = self->saved_errno;
-}
-
-static void context_main(void)
-{
-	struct sim_context *self = world.current;
-	enter_stack(NULL, &world.outside_stack, &world.outside_stack_bytes);
+	struct sim_context *self = argument;
 	self->result = self->function(self->argument);
 	self->state = ENDED;
 	sim_wake_all(self);
-	switch_outside(self, true);
 }
-
-static void run_turn(struct sim_context *context)
-{
-	world.current = context;
-	leave_stack(&world.outside_fake_stack, context->stack, STACK_BYTES);
-	swapcontext(&world.outside, &context->machine);
-	enter_stack(world.outside_fake_stack, NULL, NULL);
-	world.current = NULL;
-}
-
-/* ---- contexts ---- */
 
 static void forget_context(uint32_t index)
 {
 	struct sim_context *context = world.contexts[index];
-	give_stack(context->stack);
+	fiber_fini(&context->fiber);
 	memmove(&world.contexts[index], &world.contexts[index + 1],
 		(--world.context_count - index) * sizeof(world.contexts[0]));
 	free(context);
@@ -242,12 +155,7 @@ struct sim_context *sim_start(
 	context->number = ++world.contexts_made;
 	context->function = function;
 	context->argument = argument;
-	context->stack = take_stack();
-	getcontext(&context->machine);
-	context->machine.uc_stack.ss_sp = context->stack;
-	context->machine.uc_stack.ss_size = STACK_BYTES;
-	context->machine.uc_link = NULL;
-	makecontext(&context->machine, context_main, 0);
+	fiber_init(&context->fiber, context_main, context);
 	world.contexts[world.context_count++] = context;
 	return context;
 }
@@ -268,7 +176,7 @@ void sim_detach(struct sim_context *context)
 
 void sim_yield(void)
 {
-	switch_outside(world.current, false);
+	fiber_give_way(&world.current->fiber);
 }
 
 bool sim_wait(const void *object, uint64_t until_ns)
@@ -278,7 +186,7 @@ bool sim_wait(const void *object, uint64_t until_ns)
 	self->object = object;
 	self->until_ns = until_ns;
 	self->timed_out = false;
-	switch_outside(self, false);
+	fiber_give_way(&self->fiber);
 	return !self->timed_out;
 }
 
@@ -339,7 +247,7 @@ void sim_process_kill(struct sim_process *process)
 	sim_network_forget(process);
 	sim_disk_forget(process);
 	if (world.current && world.current->process == process)
-		switch_outside(world.current, true);
+		fiber_end(&world.current->fiber);
 }
 
 void sim_process_pause(struct sim_process *process, uint64_t for_ns)
@@ -428,7 +336,9 @@ enum sim_outcome sim_run(const struct sim_context *until, uint64_t time_max_ns, 
 		world.now_ns += 1 + sim_draw(SIM_SCHEDULE, TURN_NS_MAX);
 		world.turns++;
 		sim_trace("turn", chosen->number, count);
-		run_turn(chosen);
+		world.current = chosen;
+		fiber_run(&chosen->fiber);
+		world.current = NULL;
 	}
 	return SIM_DONE;
 }
