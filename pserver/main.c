@@ -236,6 +236,7 @@ int main(int argc, char **argv)
 		.group_count = sizeof(groups) / sizeof(groups[0]),
 	};
 	struct error err = {0};
+	memory_keep_freed();
 	enum status status = flags_parse(&line, argc, argv, NULL, &err);
 	if (status == STATUS_OK)
 		status = check(&options, &err);

@@ -441,9 +441,10 @@ void ps_server_close(struct ps_server *server)
 	ps_answer(job, list);
 	if (server->sweeping)
 		pthread_join(server->sweeper, NULL);
-	rpc_server_close(server->rpc);
+	/* What its pushes keep of their messages is given back before the server is closed. */
 	if (job)
 		ps_job_release(job);
+	rpc_server_close(server->rpc);
 	crew_free(server->crew);
 	pthread_cond_destroy(&server->sweep);
 	pthread_mutex_destroy(&server->lock);

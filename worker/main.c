@@ -6,6 +6,7 @@
  * single worker then needs no server at all.
  */
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "worker/comm_mpi.h"
 #include "worker/connect.h"
 #include "worker/options.h"
@@ -161,6 +162,7 @@ int main(int argc, char **argv)
 {
 	struct worker_options options = {0};
 	struct error error = {0};
+	memory_keep_freed();
 	enum status status = parse(&options, argc, argv, &error);
 	if (status == STATUS_CANCELLED)
 		return EXIT_OK;

@@ -2,13 +2,27 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
+/* The largest that glibc takes: from there on memory is mapped. */
+#define MAPPED_FROM	(32 << 20)
+#define KEPT_FREE	(64 << 20)
 #define ARENA_BLOCK_MIN ((size_t)1 << 18)
 
 struct arena_block {
 	struct arena_block *next;
 	size_t size; /* payload bytes, behind one cache line of header */
 };
+
+void memory_keep_freed(void)
+{
+#if defined(__GLIBC__)
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
+#endif
+}
 
 bool size_multiply(size_t count, size_t size, size_t *ret_bytes)
 {

@@ -41,6 +41,13 @@ MUST_CHECK enum status memory_zalloc(
 MUST_CHECK enum status memory_grow(void *array, size_t *capacity, size_t needed, size_t size,
 	const char *what, struct error *err);
 
+/*
+ * For programs that move large messages, once, at their beginning: memory that was freed stays with
+ * the process, some tens of megabytes, instead of going back to the system and coming again page
+ * fault by page fault with the next message.
+ */
+void memory_keep_freed(void);
+
 struct arena_block;
 
 struct arena {

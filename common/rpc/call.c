@@ -156,8 +156,8 @@ static enum status attempt(struct rpc_call *call, uint64_t left_ms, struct error
 	size_t room = rpc_frame_prefix_bytes(
 		protobuf_c_message_get_packed_size(&header.base), call->body_bytes);
 	struct rpc_message message;
-	enum status status =
-		rpc_message_new(&message, room, call->raw_bytes, channel->max_message_bytes, err);
+	enum status status = rpc_message_new(
+		&message, room, call->raw_bytes, channel->max_message_bytes, NULL, err);
 	if (status != STATUS_OK)
 		return status;
 	if (call->raw_bytes > 0)

@@ -1,9 +1,11 @@
 #include "common/rpc/message.h"
 
+#include "common/rpc/message_pool.h"
+
 #include <string.h>
 
 enum status rpc_message_new(struct rpc_message *ret, size_t room, size_t raw_bytes,
-	size_t limit_bytes, struct error *err)
+	size_t limit_bytes, struct message_pool *pool, struct error *err)
 {
 	if (raw_bytes > limit_bytes || room > limit_bytes - raw_bytes)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
@@ -11,7 +13,9 @@ enum status rpc_message_new(struct rpc_message *ret, size_t room, size_t raw_byt
 			"send fewer rows at a time",
 			raw_bytes, limit_bytes);
 	struct rpc_message message = {.room = room, .raw_bytes = raw_bytes};
-	if (nng_msg_alloc(&message.msg, room + raw_bytes) != 0)
+	if (pool)
+		message.msg = message_pool_take(pool, room + raw_bytes);
+	if (!message.msg && nng_msg_alloc(&message.msg, room + raw_bytes) != 0)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
 			"no memory for a message of %zu bytes", room + raw_bytes);
 	*ret = message;
@@ -33,7 +37,8 @@ unsigned char *rpc_message_raw(struct rpc_message *message)
 static enum status move_raw(struct rpc_message *message, size_t room, struct error *err)
 {
 	struct rpc_message larger;
-	enum status status = rpc_message_new(&larger, room, message->raw_bytes, SIZE_MAX, err);
+	enum status status =
+		rpc_message_new(&larger, room, message->raw_bytes, SIZE_MAX, NULL, err);
 	if (status != STATUS_OK)
 		return status;
 	if (message->raw_bytes > 0)

@@ -65,6 +65,7 @@ static void init_server(struct rpc_server *server, const struct rpc_server_optio
 	server->services[server->service_count++] = &server->health.base;
 	for (size_t i = 0; i < service_count; i++)
 		server->services[server->service_count++] = services[i];
+	message_pool_init(&server->spares);
 	pthread_mutex_init(&server->lock, NULL);
 	pthread_cond_init(&server->idle, NULL);
 }
@@ -218,6 +219,7 @@ void rpc_server_close(struct rpc_server *server)
 		(void)nng_close(server->socket);
 	}
 	rpc_server_free_calls(server);
+	message_pool_fini(&server->spares);
 	pthread_cond_destroy(&server->idle);
 	pthread_mutex_destroy(&server->lock);
 	if (server->token)

@@ -99,7 +99,7 @@ uint64_t rpc_server_call_deadline_ns(const struct rpc_server_call *call);
 /*
  * Takes the request's message and its unpacked body out of the call, so that they outlive the
  * answer. Returns the first reference to them, or NULL without memory; the pointers handed out
- * before stay valid until the last one is released. Once per call.
+ * before stay valid until the last one is released, before the server is closed. Once per call.
  */
 struct rpc_kept;
 struct rpc_kept *rpc_server_call_keep(struct rpc_server_call *call);
@@ -109,7 +109,8 @@ void rpc_kept_release(struct rpc_kept *kept);
 
 /*
  * Room for the reply's raw part, 8-byte aligned, at its final place; borrowed until the call is
- * answered, dropped when it fails. Once per call. RESOURCE_EXHAUSTED beyond the message limit.
+ * answered, dropped when it fails. It holds bytes of earlier messages: all of it is to be written,
+ * or cut. Once per call. RESOURCE_EXHAUSTED beyond the message limit.
  */
 MUST_CHECK enum status rpc_server_call_reserve(
 	struct rpc_server_call *call, size_t raw_bytes, unsigned char **ret_raw, struct error *err);

@@ -42,6 +42,7 @@ struct rpc_server_call {
 
 struct rpc_kept {
 	atomic_uint references;
+	struct message_pool *spares; /* the server's */
 	nng_msg *message;
 	ProtobufCMessage *input;
 };
@@ -110,7 +111,7 @@ static void drop_request(struct rpc_server_call *call)
 	if (call->header)
 		marquee__rpc__v1__request_header__free_unpacked(call->header, NULL);
 	if (call->message)
-		nng_msg_free(call->message);
+		message_pool_give(&call->server->spares, call->message);
 	rpc_message_free(&call->reply);
 	call->input = NULL;
 	call->header = NULL;
@@ -323,6 +324,7 @@ struct rpc_kept *rpc_server_call_keep(struct rpc_server_call *call)
 	if (!kept)
 		return NULL;
 	atomic_init(&kept->references, 1);
+	kept->spares = &call->server->spares;
 	kept->message = call->message;
 	kept->input = call->input;
 	call->message = NULL;
@@ -342,15 +344,15 @@ void rpc_kept_release(struct rpc_kept *kept)
 		return;
 	if (kept->input)
 		protobuf_c_message_free_unpacked(kept->input, NULL);
-	nng_msg_free(kept->message);
+	message_pool_give(kept->spares, kept->message);
 	free(kept);
 }
 
 enum status rpc_server_call_reserve(
 	struct rpc_server_call *call, size_t raw_bytes, unsigned char **ret_raw, struct error *err)
 {
-	enum status status = rpc_message_new(
-		&call->reply, RPC_ROOM_DEFAULT, raw_bytes, call->server->max_message_bytes, err);
+	enum status status = rpc_message_new(&call->reply, RPC_ROOM_DEFAULT, raw_bytes,
+		call->server->max_message_bytes, &call->server->spares, err);
 	if (status == STATUS_OK)
 		*ret_raw = rpc_message_raw(&call->reply);
 	return status;
@@ -370,7 +372,7 @@ static enum status send_reply(struct rpc_server_call *call,
 {
 	enum status status = STATUS_OK;
 	if (!call->reply.msg)
-		status = rpc_message_new(&call->reply, RPC_ROOM_DEFAULT, 0, SIZE_MAX, err);
+		status = rpc_message_new(&call->reply, RPC_ROOM_DEFAULT, 0, SIZE_MAX, NULL, err);
 	unsigned char *out;
 	size_t body_bytes = body ? protobuf_c_message_get_packed_size(body) : 0;
 	if (status == STATUS_OK)

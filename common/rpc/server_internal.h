@@ -4,6 +4,7 @@
 
 #include "common/metrics/prometheus.h"
 #include "common/rpc/message.h"
+#include "common/rpc/message_pool.h"
 #include "common/rpc/server.h"
 
 #include "proto/health.pb-c.h"
@@ -37,6 +38,7 @@ struct rpc_server {
 	size_t service_count;
 	struct rpc_method_record *methods; /* of all services in order; one more for unknown ones */
 	size_t method_count;
+	struct message_pool spares; /* internally locked */
 	atomic_uint_fast64_t requests;
 	atomic_uint_fast64_t refused;
 	atomic_uint_fast64_t bytes_received;

@@ -10,6 +10,7 @@
  * Without --rows: the cases that the project holds against a limit.
  */
 #include "common/base/file.h"
+#include "common/base/memory.h"
 #include "pserver/service.h"
 #include "tests/bench/ps_bare.h"
 #include "tests/bench/ps_children.h"
@@ -362,6 +363,8 @@ int main(int argc, char **argv)
 		.group_count = 1};
 	struct error err = {0};
 	struct bench bench;
+	/* As the worker and the server do; for both sides, and for the bare one's server. */
+	memory_keep_freed();
 	enum status status = bench_parse(&bench, &line, argc, argv, &err);
 	if (status == STATUS_OK && options.echo)
 		return flags_exit(line.program, serve(options.echo, &err), &err);

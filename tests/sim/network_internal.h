@@ -8,7 +8,8 @@
 #include <nng/nng.h>
 
 struct nng_msg {
-	unsigned char *memory;
+	unsigned char *memory; /* [allocated] */
+	size_t allocated;
 	size_t offset, length;
 };
 

@@ -15,7 +15,7 @@ int nng_msg_alloc(nng_msg **ret, size_t size)
 		free(memory);
 		return NNG_ENOMEM;
 	}
-	*message = (nng_msg){.memory = memory, .length = size};
+	*message = (nng_msg){.memory = memory, .allocated = size + 16, .length = size};
 	*ret = message;
 	return 0;
 }
@@ -34,6 +34,31 @@ void *nng_msg_body(nng_msg *message)
 size_t nng_msg_len(const nng_msg *message)
 {
 	return message->length;
+}
+
+size_t nng_msg_capacity(nng_msg *message)
+{
+	return message->allocated - message->offset;
+}
+
+void nng_msg_clear(nng_msg *message)
+{
+	message->length = 0;
+}
+
+int nng_msg_realloc(nng_msg *message, size_t size)
+{
+	if (size > nng_msg_capacity(message)) {
+		const size_t needed = message->offset + size;
+		unsigned char *memory = realloc(message->memory, needed);
+		if (!memory)
+			return NNG_ENOMEM;
+		memset(memory + message->allocated, 0, needed - message->allocated);
+		message->memory = memory;
+		message->allocated = needed;
+	}
+	message->length = size;
+	return 0;
 }
 
 int nng_msg_trim(nng_msg *message, size_t size)
