@@ -22,11 +22,17 @@
  * it may never need, and no more than the rows that come while a few pages are prepared.
  */
 #define READY_SHARE 32u
+#define SPARE_SIZES 22u /* up to a page */
 #define READY_MAX   8u
 
 struct region {
 	void *memory;
 	size_t bytes;
+};
+
+/* A piece that came back: its first bytes. */
+struct spare {
+	struct spare *next;
 };
 
 /* A stretch of memory that is handed out from its beginning. */
@@ -47,8 +53,9 @@ struct page_stock {
 
 	unsigned char *ready[READY_MAX]; /* prepared pages: a ring from ready_first on */
 	size_t ready_first, ready_count;
-	struct stretch page;  /* the prepared page that pieces are cut from */
-	struct stretch small; /* pages as the system gives them */
+	struct stretch page;		   /* the prepared page that pieces are cut from */
+	struct stretch small;		   /* pages as the system gives them */
+	struct spare *spares[SPARE_SIZES]; /* by the logarithm of their size */
 
 	struct stock_order *orders; /* a queue */
 	struct stock_order *busy;   /* a page of it is being prepared */
@@ -278,14 +285,33 @@ static void add_page(struct page_stock *stock)
 		stock->page = (struct stretch){page, STOCK_PAGE_BYTES};
 }
 
+static bool is_spare_size(size_t bytes)
+{
+	return bytes <= STOCK_PAGE_BYTES && (bytes & (bytes - 1)) == 0;
+}
+
+static void *take_spare(struct page_stock *stock, size_t bytes)
+{
+	struct spare **list = &stock->spares[__builtin_ctzl(bytes)];
+	struct spare *spare = *list;
+	if (!spare)
+		return NULL;
+	*list = spare->next;
+	return memset(spare, 0, bytes);
+}
+
 enum status page_stock_take(struct page_stock *stock, void *ret, size_t bytes, struct error *err)
 {
 	enum status status = STATUS_OK;
 	void *piece = NULL;
 	pthread_mutex_lock(&stock->lock);
-	if (stock->page.left < bytes && stock->ready_count > 0)
+	if (is_spare_size(bytes))
+		piece = take_spare(stock, bytes);
+	if (!piece && stock->page.left < bytes && stock->ready_count > 0)
 		add_page(stock);
-	if (stock->page.left >= bytes)
+	if (piece)
+		stock->taken -= bytes; /* it has been counted */
+	else if (stock->page.left >= bytes)
 		piece = stretch_cut(&stock->page, bytes);
 	else
 		status = take_small(stock, &piece, bytes, err);
@@ -296,6 +322,18 @@ enum status page_stock_take(struct page_stock *stock, void *ret, size_t bytes, s
 	wake(stock);
 	pthread_mutex_unlock(&stock->lock);
 	return status;
+}
+
+void page_stock_give(struct page_stock *stock, void *piece, size_t bytes)
+{
+	if (!is_spare_size(bytes))
+		return;
+	struct spare *spare = piece;
+	pthread_mutex_lock(&stock->lock);
+	struct spare **list = &stock->spares[__builtin_ctzl(bytes)];
+	spare->next = *list;
+	*list = spare;
+	pthread_mutex_unlock(&stock->lock);
 }
 
 void page_stock_order(struct page_stock *stock, struct stock_order *order, size_t bytes)
@@ -354,6 +392,7 @@ void page_stock_reset(struct page_stock *stock)
 	stock->taken = 0;
 	stock->ready_first = stock->ready_count = 0;
 	stock->page = stock->small = stock->fresh = (struct stretch){0};
+	memset(stock->spares, 0, sizeof(stock->spares));
 }
 
 void page_stock_free(struct page_stock *stock)

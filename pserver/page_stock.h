@@ -39,6 +39,12 @@ MUST_CHECK enum status page_stock_take(
 	struct page_stock *stock, void *ret, size_t bytes, struct error *err);
 
 /*
+ * Gives a piece back that page_stock_take() lent: the next one of exactly this size may be it. For
+ * sizes of a power of two; others are kept until the end.
+ */
+void page_stock_give(struct page_stock *stock, void *piece, size_t bytes);
+
+/*
  * Memory asked for long before it is needed, whole pages, which the thread prepares meanwhile. It
  * stays where it is from page_stock_order() to page_stock_cancel(). All fields are the stock's.
  */

@@ -5,6 +5,8 @@
 #include <assert.h>
 
 #define FIRST_ENTRIES 16u
+/* From here on a generation is a piece of the stock's pages, which are huge ones. */
+#define LENT_BYTES_MIN ((size_t)32 << 10)
 /* A position must leave the mask at least one bit of its own; 1.7e9 rows a slab. */
 #define ENTRIES_MAX (UINT32_C(1) << 31)
 /*
@@ -19,9 +21,19 @@ static size_t generation_bytes(const struct index_generation *generation)
 	return generation->entries ? ((size_t)generation->mask + 1) * sizeof(uint32_t) : 0;
 }
 
-static void generation_fini(struct index_generation *generation)
+/* Whether entries of so many bytes are lent by the stock. */
+static bool is_lent(const struct row_index *index, size_t bytes)
 {
-	pages_free(generation->entries, generation_bytes(generation));
+	return index->stock && bytes >= LENT_BYTES_MIN && bytes < STOCK_PAGE_BYTES;
+}
+
+static void generation_fini(const struct row_index *index, struct index_generation *generation)
+{
+	const size_t bytes = generation_bytes(generation);
+	if (is_lent(index, bytes))
+		page_stock_give(index->stock, generation->entries, bytes);
+	else
+		pages_free(generation->entries, bytes);
 	*generation = (struct index_generation){0};
 }
 
@@ -54,8 +66,8 @@ static uint32_t generation_find(const struct index_generation *generation,
 
 void row_index_fini(struct row_index *index)
 {
-	generation_fini(&index->current);
-	generation_fini(&index->previous);
+	generation_fini(index, &index->current);
+	generation_fini(index, &index->previous);
 	if (index->order)
 		page_stock_cancel(index->stock, index->order);
 	*index = (struct row_index){.stock = index->stock, .order = index->order};
@@ -66,6 +78,8 @@ static enum status alloc_entries(
 	struct row_index *index, uint64_t entries, uint32_t **ret, struct error *err)
 {
 	const size_t bytes = (size_t)entries * sizeof(**ret);
+	if (is_lent(index, bytes))
+		return page_stock_take(index->stock, ret, bytes, err);
 	*ret = index->order ? page_stock_collect(index->stock, index->order, bytes) : NULL;
 	return *ret ? STATUS_OK : pages_alloc(ret, bytes, "index", err);
 }
@@ -124,7 +138,7 @@ void row_index_move_some(
 		generation_insert(&index->current, hashes[i], index->moved + i);
 	index->moved += n;
 	if (index->moved == index->previous_count)
-		generation_fini(&index->previous);
+		generation_fini(index, &index->previous);
 }
 
 uint32_t row_index_find(const struct row_index *index, const struct row_slab *slab,

@@ -15,6 +15,10 @@
  * * 4 / 1.56e6 = 5.4 here, 144 bytes a row in all. The most, just after growth at this size, is 136
  * + 3 + 15 = 154, within 1.15 times the record's 136.
  *
+ * Generations of 32 KiB and more are pieces of huge pages that all tables share (page_stock.h);
+ * what has been outgrown serves other partitions, and up to 2 MiB a partition are left over in the
+ * end.
+ *
  * A generation of whole huge pages is asked for in advance, from 15/16 of its predecessor on, and
  * counts for memory from then: 10.7 bytes a row. 1e8 rows stay below that by 8 sigma.
  *

@@ -23,9 +23,15 @@ struct slab_layout slab_layout_of(uint32_t values)
 	return layout;
 }
 
+/* The first chunk, once it has its full size. */
+static bool first_is_lent(const struct row_slab *slab, const struct slab_layout *layout)
+{
+	return slab->stock && slab->capacity >= slab_chunk_rows(layout);
+}
+
 void row_slab_fini(struct row_slab *slab, const struct slab_layout *layout)
 {
-	if (slab->chunk_count)
+	if (slab->chunk_count && !first_is_lent(slab, layout))
 		free(slab->chunks[0]);
 	for (uint32_t i = 1; i < slab->chunk_count && !slab->stock; i++)
 		pages_free(slab->chunks[i], layout->chunk_bytes);
@@ -48,7 +54,9 @@ static enum status grow_first(
 	if (rows > slab_chunk_rows(layout))
 		rows = slab_chunk_rows(layout);
 	enum status status = slab->chunk_count ? STATUS_OK : reserve_list(slab, err);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && slab->stock && rows == slab_chunk_rows(layout))
+		status = page_stock_take(slab->stock, &larger, layout->chunk_bytes, err);
+	else if (status == STATUS_OK)
 		status = memory_zalloc(&larger, rows, layout->record_bytes, "first rows", err);
 	if (status != STATUS_OK)
 		return status;

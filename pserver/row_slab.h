@@ -4,7 +4,7 @@
  * A chunk holds a power of two of records, so that a position needs no division, in up to 256 KiB
  * or, of large ones, two. The first chunk starts with room for a few and is doubled, so that a
  * table of a few rows takes a few hundred bytes: until it has its full size, an append may move the
- * records. Later they never move. Chunks after the first are a stock's (page_stock.h) or the slab's
+ * records. Later they never move. Chunks of full size are a stock's (page_stock.h) or the slab's
  * own.
  *
  * Threads: externally locked; slab_layout is immutable after init.
@@ -43,8 +43,9 @@ static inline uint32_t slab_chunk_rows(const struct slab_layout *layout)
 }
 
 struct row_slab {
-	struct page_stock *stock; /* borrowed: chunks are lent by it; NULL: they are the slab's */
-	unsigned char **chunks;	  /* [chunk_count] */
+	struct page_stock *
+		stock; /* borrowed: chunks of full size are lent by it; NULL: they are the slab's */
+	unsigned char **chunks; /* [chunk_count] */
 	size_t chunk_capacity;
 	uint32_t chunk_count;
 	uint32_t count;	   /* records */

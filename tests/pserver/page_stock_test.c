@@ -74,6 +74,31 @@ START_TEST(pieces_are_zero_and_apart_whoever_takes_them)
 }
 END_TEST
 
+START_TEST(a_piece_that_was_given_back_is_lent_again_zeroed)
+{
+	enum { BYTES = 64 << 10 };
+	struct error err;
+	struct page_stock *stock;
+	unsigned char *first, *second, *again;
+	assert_ok(page_stock_new(&stock, &err), &err);
+	assert_ok(page_stock_take(stock, &first, BYTES, &err), &err);
+	memset(first, 1, BYTES);
+	page_stock_give(stock, first, BYTES);
+	assert_ok(page_stock_take(stock, &second, BYTES / 2, &err), &err);
+	ck_assert_ptr_ne(second, first);
+	assert_ok(page_stock_take(stock, &again, BYTES, &err), &err);
+	ck_assert_ptr_eq(again, first);
+	for (size_t at = 0; at < BYTES; at++)
+		ck_assert_msg(again[at] == 0, "byte %zu is not zero", at);
+	/* What was given back is forgotten with the rest. */
+	page_stock_give(stock, again, BYTES);
+	page_stock_reset(stock);
+	assert_ok(page_stock_take(stock, &again, BYTES, &err), &err);
+	memset(again, 2, BYTES);
+	page_stock_free(stock);
+}
+END_TEST
+
 START_TEST(a_stock_that_was_never_used_is_freed)
 {
 	struct error err;
@@ -128,6 +153,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {pieces_are_zero_and_apart_whoever_takes_them,
-		orders_are_fulfilled_or_withdrawn, a_stock_that_was_never_used_is_freed, NULL};
+		orders_are_fulfilled_or_withdrawn, a_piece_that_was_given_back_is_lent_again_zeroed,
+		a_stock_that_was_never_used_is_freed, NULL};
 	return run_cases("page stock", cases);
 }
