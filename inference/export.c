@@ -109,7 +109,7 @@ static enum status open_shards(struct export *export, struct error *err)
 		if (status == STATUS_OK)
 			status = shard_reader_open(&export->shards[export->shard_count], path, err);
 		if (status == STATUS_OK)
-			export->shard_count++;
+			shard_reader_fetch(export->shards[export->shard_count++]);
 	}
 	return status;
 }
@@ -339,6 +339,8 @@ enum status export_model(
 		status = write_about(export, err);
 	if (status == STATUS_OK)
 		status = write_formats(export, options, err);
+	if (status == STATUS_OK)
+		status = manifest_sync_files(&export->about, export->partial, err);
 	if (status == STATUS_OK)
 		status = directory_sync(export->partial, err);
 	if (status == STATUS_OK)

@@ -26,6 +26,7 @@ struct export_tables {
 	size_t shard_count;
 	const struct dense_file *dense;
 	enum row_type rows;
+	size_t window_rows; /* of a table, whose places are known at a time; 0: 16 million */
 
 	struct catalog_trained *trained; /* zeroed marks, set here */
 	struct export_unknown *unknown;	 /* [model_table_count], zeroed */

@@ -81,8 +81,9 @@ static enum status take_records(void *context, uint32_t table, const uint64_t *i
 	return status;
 }
 
-static enum status write_tables(
-	struct saver *saver, const char *path, struct manifest *manifest, struct error *err)
+/* Opens a stream of the model's tables and reads the cut into it. */
+static enum status gather_tables(
+	struct saver *saver, const char *path, struct shard_stream **ret, struct error *err)
 {
 	struct shard_table tables[MODEL_TABLES_MAX] = {0};
 	struct params *params = saver->options.params;
@@ -101,11 +102,11 @@ static enum status write_tables(
 		sink.name_hash = random_stream(tables[t].name);
 		status = params->operations->read_cut(params, t, take_records, &sink, err);
 	}
-	if (status != STATUS_OK) {
+	if (status == STATUS_OK)
+		*ret = sink.stream;
+	else
 		shard_stream_abandon(sink.stream);
-		return status;
-	}
-	return shard_stream_close(sink.stream, manifest, err);
+	return status;
 }
 
 static enum status take_dense(void *context, uint32_t table, const uint64_t *ids,
@@ -156,17 +157,13 @@ static enum status write_catalog(
 	return status;
 }
 
-/* Up to the commit; on failure the directory is removed, whose space others may need. */
-static enum status write_checkpoint(struct saver *saver, struct error *err)
+/* Reads the cut; the last of its files are on their way when the others are written. */
+static enum status write_files(
+	struct saver *saver, const char *path, struct manifest *manifest, struct error *err)
 {
-	char path[PATH_SIZE];
-	struct manifest *manifest = &saver->job.manifest;
 	struct params *params = saver->options.params;
-	const char *root = saver->options.root;
-	enum status status = checkpoint_begin(root, manifest->step, path, err);
-	if (status != STATUS_OK)
-		return status;
-	status = write_tables(saver, path, manifest, err);
+	struct shard_stream *stream = NULL;
+	enum status status = gather_tables(saver, path, &stream, err);
 	if (status == STATUS_OK)
 		status = write_dense(saver, path, manifest, err);
 	if (status == STATUS_OK)
@@ -175,6 +172,22 @@ static enum status write_checkpoint(struct saver *saver, struct error *err)
 		(void)!params->operations->uncut(params, NULL);
 	if (status == STATUS_OK)
 		status = write_catalog(saver, path, manifest, err);
+	if (status == STATUS_OK)
+		return shard_stream_close(stream, manifest, err);
+	shard_stream_abandon(stream);
+	return status;
+}
+
+/* Up to the commit; on failure the directory is removed, whose space others may need. */
+static enum status write_checkpoint(struct saver *saver, struct error *err)
+{
+	char path[PATH_SIZE];
+	struct manifest *manifest = &saver->job.manifest;
+	const char *root = saver->options.root;
+	enum status status = checkpoint_begin(root, manifest->step, path, err);
+	if (status != STATUS_OK)
+		return status;
+	status = write_files(saver, path, manifest, err);
 	digest_format(&saver->digest, manifest->digest);
 	if (status == STATUS_OK)
 		status = checkpoint_commit(root, path, manifest, err);

@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What is hashed at a time: it stays in the cache. */
+#define DIGEST_PIECE ((size_t)256 << 10)
+
 enum status path_join(
 	char path[PATH_SIZE], const char *directory, const char *name, struct error *err)
 {
@@ -268,14 +271,40 @@ void file_map_close(struct file_map *map)
 	*map = (struct file_map){0};
 }
 
+void file_map_fetch(const struct file_map *map)
+{
+	/* Refused by old systems, and then the pages come one after the other. */
+	if (map->size)
+		(void)madvise((void *)(uintptr_t)map->bytes, map->size, MADV_POPULATE_READ);
+}
+
+/* By reading, not by a map: threads that map and unmap wait for each other. */
 enum status file_digest(const char *path, uint64_t *ret_hash, uint64_t *ret_size, struct error *err)
 {
-	struct file_map map;
-	enum status status = file_map_open(&map, path, err);
+	int descriptor;
+	uint64_t size, done = 0;
+	struct hash_stream *hash = NULL;
+	enum status status = open_regular(path, &descriptor, &size, err);
 	if (status != STATUS_OK)
 		return status;
-	*ret_hash = hash_bytes(map.bytes, map.size, 0);
-	*ret_size = map.size;
-	file_map_close(&map);
-	return STATUS_OK;
+	unsigned char *piece = malloc(DIGEST_PIECE);
+	if (!piece)
+		status = error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: no memory to read", path);
+	else
+		status = hash_stream_new(&hash, err);
+	(void)posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
+	for (size_t got = DIGEST_PIECE; status == STATUS_OK && got == DIGEST_PIECE; done += got) {
+		status = file_read_at(descriptor, piece, DIGEST_PIECE, done, path, &got, err);
+		if (status != STATUS_OK)
+			break;
+		hash_stream_add(hash, piece, got);
+	}
+	if (status == STATUS_OK) {
+		*ret_hash = hash_stream_value(hash);
+		*ret_size = done;
+	}
+	hash_stream_free(hash);
+	free(piece);
+	close(descriptor);
+	return status;
 }

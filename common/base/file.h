@@ -56,6 +56,8 @@ struct file_map {
 };
 
 MUST_CHECK enum status file_map_open(struct file_map *ret, const char *path, struct error *err);
+/* Brings in all pages at once, for reads in no order; a large file then takes as much memory. */
+void file_map_fetch(const struct file_map *map);
 /* Takes NULL bytes and half-built maps. */
 void file_map_close(struct file_map *map);
 

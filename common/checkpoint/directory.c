@@ -141,34 +141,11 @@ enum status checkpoint_begin(
 	return STATUS_OK;
 }
 
-static enum status sync_file(const char *path, uint64_t size, struct error *err)
-{
-	enum status status = STATUS_OK;
-	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-	if (descriptor < 0)
-		return error_set_errno(err, errno, "%s", path);
-	off_t end = lseek(descriptor, 0, SEEK_END);
-	if (end < 0 || (uint64_t)end != size)
-		status = error_set(err, STATUS_FAILED_PRECONDITION,
-			"%s: has %lld bytes, the manifest says %" PRIu64, path, (long long)end,
-			size);
-	else if (fsync(descriptor) != 0)
-		status = error_set_errno(err, errno, "%s: fsync", path);
-	close(descriptor);
-	return status;
-}
-
 enum status checkpoint_commit(
 	const char *root, const char *path, const struct manifest *manifest, struct error *err)
 {
-	enum status status = STATUS_OK;
-	for (size_t i = 0; status == STATUS_OK && i < manifest->file_count; i++) {
-		char file[PATH_SIZE];
-		status = path_join(file, path, manifest->files[i].name, err);
-		if (status == STATUS_OK)
-			status = sync_file(file, manifest->files[i].stamp.size, err);
-	}
 	char final[PATH_SIZE];
+	enum status status = manifest_sync_files(manifest, path, err);
 	if (status == STATUS_OK)
 		status = manifest_write(manifest, path, err);
 	if (status == STATUS_OK)

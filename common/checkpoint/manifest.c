@@ -1,13 +1,22 @@
 #include "common/checkpoint/manifest.h"
 
 #include "common/base/memory.h"
+#include "common/base/parallel.h"
 #include "common/checkpoint/json_field.h"
 #include "common/checkpoint/sealed_json.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* More would wait for the disk, or for memory. */
+#define VERIFY_THREADS 4u
 
 void manifest_fini(struct manifest *manifest)
 {
@@ -205,11 +214,81 @@ static enum status verify_file(
 	return STATUS_OK;
 }
 
+/* A check of all files by several threads. */
+struct verification {
+	const struct manifest *manifest;
+	const char *directory;
+	atomic_size_t next;
+	pthread_mutex_t lock;
+	/* guarded by lock: the first file in the manifest's order that is not as listed */
+	size_t failed;
+	enum status status;
+	struct error error;
+};
+
+static void verify_some(void *context)
+{
+	struct verification *all = context;
+	const size_t count = all->manifest->file_count;
+	struct error err;
+	size_t i;
+	while ((i = atomic_fetch_add(&all->next, 1)) < count) {
+		enum status status = verify_file(all->directory, &all->manifest->files[i], &err);
+		if (status == STATUS_OK)
+			continue;
+		/* The files before it have been taken, so one of them may still come first. */
+		atomic_store(&all->next, count);
+		pthread_mutex_lock(&all->lock);
+		if (i < all->failed) {
+			all->failed = i;
+			all->status = status;
+			all->error = err;
+		}
+		pthread_mutex_unlock(&all->lock);
+	}
+}
+
 enum status manifest_verify_files(
 	const struct manifest *manifest, const char *directory, struct error *err)
 {
+	const size_t count = manifest->file_count;
+	struct verification all = {.manifest = manifest,
+		.directory = directory,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.failed = count,
+		.status = STATUS_OK};
+	parallel_run(count < VERIFY_THREADS ? (uint32_t)count : VERIFY_THREADS, verify_some, &all);
+	if (all.status != STATUS_OK && err)
+		*err = all.error;
+	return all.status;
+}
+
+static enum status sync_file(const char *path, uint64_t size, struct error *err)
+{
 	enum status status = STATUS_OK;
-	for (size_t i = 0; status == STATUS_OK && i < manifest->file_count; i++)
-		status = verify_file(directory, &manifest->files[i], err);
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	if (descriptor < 0)
+		return error_set_errno(err, errno, "%s", path);
+	off_t end = lseek(descriptor, 0, SEEK_END);
+	if (end < 0 || (uint64_t)end != size)
+		status = error_set(err, STATUS_FAILED_PRECONDITION,
+			"%s: has %lld bytes, the manifest says %" PRIu64, path, (long long)end,
+			size);
+	else if (fsync(descriptor) != 0)
+		status = error_set_errno(err, errno, "%s: fsync", path);
+	close(descriptor);
+	return status;
+}
+
+enum status manifest_sync_files(
+	const struct manifest *manifest, const char *directory, struct error *err)
+{
+	enum status status = STATUS_OK;
+	for (size_t i = 0; status == STATUS_OK && i < manifest->file_count; i++) {
+		char path[PATH_SIZE];
+		status = path_join(path, directory, manifest->files[i].name, err);
+		if (status == STATUS_OK)
+			status = sync_file(path, manifest->files[i].stamp.size, err);
+	}
 	return status;
 }

@@ -55,6 +55,10 @@ const struct manifest_file *manifest_find_file(const struct manifest *manifest, 
 MUST_CHECK enum status manifest_verify_files(
 	const struct manifest *manifest, const char *directory, struct error *err);
 
+/* Makes every file in the directory durable. FAILED_PRECONDITION: one has not the listed size. */
+MUST_CHECK enum status manifest_sync_files(
+	const struct manifest *manifest, const char *directory, struct error *err);
+
 /* The members of the file, without its checksum, as a new reference; NULL when one is missing. A
  * model directory's model.json has them too. */
 json_t *manifest_to_json(const struct manifest *manifest);

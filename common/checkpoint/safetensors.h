@@ -125,16 +125,11 @@ MUST_CHECK enum status safetensors_writer_put(struct safetensors_writer *writer,
 	uint64_t offset, const void *bytes, uint64_t size, struct error *err);
 
 /*
- * Takes the writer. Checks that every tensor is complete, makes the file durable and returns its
- * stamp (may be NULL). On failure the file is removed.
+ * Takes the writer. Checks that every tensor is complete and returns the file's stamp (may be
+ * NULL). The disk begins to take the file, but it is not durable before somebody syncs it: of many
+ * files the owner waits for all in the end (manifest_sync_files()). On failure the file is removed.
  */
 MUST_CHECK enum status safetensors_writer_close(
-	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err);
-/*
- * The same, but the file only begins to become durable: for one of many, whose owner waits for all
- * of them in the end.
- */
-MUST_CHECK enum status safetensors_writer_close_early(
 	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err);
 /* Takes the writer and removes the file. NULL is fine. */
 void safetensors_writer_abandon(struct safetensors_writer *writer);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* What is written meanwhile need not be waited for in the end. */
-#define WRITEBACK_BYTES ((uint64_t)16 << 20)
+#define WRITEBACK_BYTES ((uint64_t)8 << 20)
 
 struct safetensors_writer {
 	char path[PATH_SIZE];
@@ -258,14 +258,11 @@ static enum status check_complete(const struct safetensors_writer *writer, struc
 	return STATUS_OK;
 }
 
-static enum status close_file(struct safetensors_writer *writer, bool durable, struct error *err)
+static enum status close_file(struct safetensors_writer *writer, struct error *err)
 {
 	enum status status = STATUS_OK;
-	if (durable && fsync(writer->descriptor) != 0)
-		status = error_set_errno(err, errno, "%s: fsync", writer->path);
-	if (!durable)
-		start_writeback(writer);
-	if (close(writer->descriptor) != 0 && status == STATUS_OK)
+	start_writeback(writer);
+	if (close(writer->descriptor) != 0)
 		status = error_set_errno(err, errno, "%s: close", writer->path);
 	writer->descriptor = -1;
 	return status;
@@ -282,30 +279,18 @@ static enum status stamp_of(
 	return STATUS_OK;
 }
 
-static enum status finish(struct safetensors_writer *writer, bool durable,
-	struct file_stamp *ret_stamp, struct error *err)
+enum status safetensors_writer_close(
+	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err)
 {
 	enum status status = check_complete(writer, err);
 	if (status == STATUS_OK)
-		status = close_file(writer, durable, err);
+		status = close_file(writer, err);
 	if (status == STATUS_OK && ret_stamp)
 		status = stamp_of(writer, ret_stamp, err);
 	if (status != STATUS_OK)
 		unlink(writer->path);
 	writer_free(writer);
 	return status;
-}
-
-enum status safetensors_writer_close(
-	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err)
-{
-	return finish(writer, true, ret_stamp, err);
-}
-
-enum status safetensors_writer_close_early(
-	struct safetensors_writer *writer, struct file_stamp *ret_stamp, struct error *err)
-{
-	return finish(writer, false, ret_stamp, err);
 }
 
 void safetensors_writer_abandon(struct safetensors_writer *writer)

@@ -138,7 +138,7 @@ enum status shard_file_write(const char *path, const struct shard_table *tables,
 	if (status == STATUS_OK) {
 		status = put_tables(&job, err);
 		if (status == STATUS_OK)
-			status = safetensors_writer_close_early(job.file, ret_stamp, err);
+			status = safetensors_writer_close(job.file, ret_stamp, err);
 		else
 			safetensors_writer_abandon(job.file);
 	}
@@ -249,6 +249,11 @@ enum status shard_reader_open(struct shard_reader **ret, const char *path, struc
 	}
 	*ret = reader;
 	return STATUS_OK;
+}
+
+void shard_reader_fetch(const struct shard_reader *reader)
+{
+	file_map_fetch(&reader->file.map);
 }
 
 void shard_reader_close(struct shard_reader *reader)

@@ -46,6 +46,8 @@ struct shard_reader;
 /* Maps and validates the file. Returns an owned reader. */
 MUST_CHECK enum status shard_reader_open(
 	struct shard_reader **ret, const char *path, struct error *err);
+/* Maps all of the file at once, for reads in no order. */
+void shard_reader_fetch(const struct shard_reader *reader);
 /* NULL is fine. */
 void shard_reader_close(struct shard_reader *reader);
 /* Borrowed until close. */

@@ -35,8 +35,8 @@ struct shard_stream {
 	/* guarded by lock */
 	struct pack *full; /* being written, or to be; NULL: the thread waits */
 	bool ending;
-	struct file_stamp *stamps; /* [stamp_count], by number of the shard */
-	size_t stamp_count, stamp_capacity;
+	struct file_stamp *stamps; /* by number of the shard */
+	size_t stamp_capacity;
 	enum status status; /* the first failure */
 	struct error error;
 };
@@ -103,9 +103,9 @@ static void finish_pack(struct shard_stream *stream, struct pack *pack)
 	pthread_mutex_lock(&stream->lock);
 	if (status == STATUS_OK)
 		status = memory_grow(&stream->stamps, &stream->stamp_capacity,
-			stream->stamp_count + 1, sizeof(stamp), "shard stream", &err);
+			(size_t)pack->shard + 1, sizeof(stamp), "shard stream", &err);
 	if (status == STATUS_OK)
-		stream->stamps[stream->stamp_count++] = stamp;
+		stream->stamps[pack->shard] = stamp;
 	if (status != STATUS_OK && stream->status == STATUS_OK) {
 		stream->status = status;
 		stream->error = err;
@@ -254,14 +254,15 @@ static void join_writer(struct shard_stream *stream)
 enum status shard_stream_close(
 	struct shard_stream *stream, struct manifest *manifest, struct error *err)
 {
-	join_writer(stream);
 	struct pack *last = &stream->packs[stream->filling];
-	if (stream->status == STATUS_OK && (last->piece_count > 0 || stream->shards == 0)) {
+	if (last->piece_count > 0 || stream->shards == 0) {
+		/* Beside the thread, which may still write the one before. */
 		last->shard = stream->shards++;
 		finish_pack(stream, last);
 	}
+	join_writer(stream);
 	enum status status = failure(stream, err);
-	for (uint32_t s = 0; status == STATUS_OK && s < stream->stamp_count; s++) {
+	for (uint32_t s = 0; status == STATUS_OK && s < stream->shards; s++) {
 		char name[MANIFEST_FILE_NAME_SIZE];
 		checkpoint_shard_name(s, name);
 		status = manifest_add_file(manifest, name, &stream->stamps[s], err);

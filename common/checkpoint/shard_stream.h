@@ -13,8 +13,12 @@
 #include "common/checkpoint/manifest.h"
 #include "common/checkpoint/shard_file.h"
 
-/* Bytes of a pack, and so of a file: large for the disk, small beside the tables. */
-#define SHARD_PACK_BYTES_DEFAULT ((size_t)64 << 20)
+/*
+ * Bytes of a pack, and so of a file: large for the disk, but no more than that. The first and the
+ * last pack are what the disk waits for, and memory that is touched for the first time costs more
+ * than what is copied there.
+ */
+#define SHARD_PACK_BYTES_DEFAULT ((size_t)16 << 20)
 
 struct shard_stream;
 

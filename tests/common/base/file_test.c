@@ -1,5 +1,7 @@
 #include "common/base/file.h"
 
+#include "common/base/hash.h"
+
 #include "tests/support/suite.h"
 
 #include <fcntl.h>
@@ -98,12 +100,14 @@ START_TEST(a_map_shows_the_file_and_an_empty_one_is_empty)
 	assert_ok(file_write_atomic(in_scratch("empty"), "", 0, &err), &err);
 	assert_ok(file_map_open(&map, in_scratch("full"), &err), &err);
 	ck_assert_uint_eq(map.size, 5);
+	file_map_fetch(&map);
 	ck_assert_mem_eq(map.bytes, "bytes", 5);
 	file_map_close(&map);
 	file_map_close(&map);
 	assert_ok(file_map_open(&map, in_scratch("empty"), &err), &err);
 	ck_assert_uint_eq(map.size, 0);
 	ck_assert_ptr_nonnull(map.bytes);
+	file_map_fetch(&map);
 	file_map_close(&map);
 	scratch_close();
 }
@@ -118,6 +122,20 @@ START_TEST(the_digest_of_a_file_is_that_of_its_bytes)
 	assert_ok(file_digest(in_scratch("file"), &hash, &size, &err), &err);
 	ck_assert_uint_eq(size, 0);
 	ck_assert_uint_eq(hash, UINT64_C(0x2D06800538D394C2)); /* XXH3 of nothing */
+	/* Files are read in pieces; sizes around whole ones. */
+	const size_t piece = (size_t)256 << 10, sizes[] = {1, piece - 1, piece, 2 * piece + 7};
+	char *bytes = malloc(3 * piece);
+	for (size_t i = 0; i < 3 * piece; i++)
+		bytes[i] = (char)(i * i >> 3);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_ok(file_write_atomic(in_scratch("file"), bytes, sizes[i], &err), &err);
+		assert_ok(file_digest(in_scratch("file"), &hash, &size, &err), &err);
+		ck_assert_uint_eq(size, sizes[i]);
+		ck_assert_uint_eq(hash, hash_bytes(bytes, sizes[i], 0));
+	}
+	free(bytes);
+	assert_fails(file_digest(scratch, &hash, &size, &err), STATUS_INVALID_ARGUMENT, &err,
+		"not a regular file");
 	scratch_close();
 }
 END_TEST

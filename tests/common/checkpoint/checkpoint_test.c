@@ -390,6 +390,28 @@ START_TEST(missing_and_swapped_files_are_refused)
 }
 END_TEST
 
+/* Files are checked side by side. */
+START_TEST(of_several_damaged_files_the_first_is_named)
+{
+	struct error err;
+	char path[PATH_SIZE], directory[PATH_SIZE];
+	struct manifest manifest;
+	scratch_open(root);
+	write_step(10, 8, NAN);
+	assert_ok(checkpoint_path(root, 10, directory, &err), &err);
+	assert_ok(manifest_read(&manifest, directory, &err), &err);
+	for (size_t i = manifest.file_count; i-- > 0;) {
+		step_file(path, 10, manifest.files[i].name);
+		scratch_flip(path, manifest.files[i].stamp.size / 2, 1);
+		for (int round = 0; round < 20; round++)
+			assert_fails(checkpoint_verify(directory, NULL, &err), STATUS_DATA_LOSS,
+				&err, manifest.files[i].name);
+	}
+	manifest_fini(&manifest);
+	scratch_close(root);
+}
+END_TEST
+
 /* The manifest's text with one part replaced by another; its checksum is not. */
 static void edit_manifest(uint64_t step, const char *from, const char *to)
 {
@@ -564,7 +586,8 @@ int main(void)
 		a_half_written_step_is_not_seen_and_is_swept_away,
 		a_checkpoint_of_the_same_step_is_replaced_whole,
 		any_flipped_byte_of_any_file_is_found_and_the_file_is_named,
-		missing_and_swapped_files_are_refused, a_manifest_that_leads_outside_is_refused,
+		missing_and_swapped_files_are_refused, of_several_damaged_files_the_first_is_named,
+		a_manifest_that_leads_outside_is_refused,
 		a_manifest_of_another_version_or_edited_is_refused,
 		the_newest_falls_back_to_one_that_verifies_and_says_so,
 		pruning_keeps_the_newest_and_the_best,
