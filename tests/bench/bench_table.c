@@ -17,6 +17,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define BATCH_MAX    4096u
@@ -87,24 +88,49 @@ struct growth {
 	uint64_t calls;
 	uint64_t longest_ns, longest_cpu_ns; /* of the calls of one id */
 	uint64_t longest_many_ns;	     /* of the others */
+	/* What befell the longest call of one id: a page came, it slept, another thread had its
+	 * core. */
+	long faults, waits, preemptions;
 };
+
+static struct rusage usage(void)
+{
+	struct rusage used = {0};
+	(void)getrusage(RUSAGE_THREAD, &used);
+	return used;
+}
+
+/* A call of one id has ended. */
+static void note_single(
+	struct growth *growth, uint64_t ns, uint64_t cpu_ns, const struct rusage *before)
+{
+	if (cpu_ns > growth->longest_cpu_ns)
+		growth->longest_cpu_ns = cpu_ns;
+	if (ns <= growth->longest_ns)
+		return;
+	const struct rusage after = usage();
+	growth->longest_ns = ns;
+	growth->faults = after.ru_minflt - before->ru_minflt;
+	growth->waits = after.ru_nvcsw - before->ru_nvcsw;
+	growth->preemptions = after.ru_nivcsw - before->ru_nivcsw;
+}
 
 static enum status insert(struct table_bench *table, struct growth *growth, uint64_t first,
 	uint64_t n, struct error *err)
 {
 	for (uint64_t i = 0; i < n; i++)
 		table->ids[i] = id_of_row(first + i);
+	const struct rusage before = usage();
 	const uint64_t cpu_start = clock_now_ns(bench_cpu_clock());
 	const uint64_t start = clock_now_ns(table->bench.clock);
 	enum status status =
 		store_apply(table->store, table->table, table->ids, n, table->values, 1, err);
 	const uint64_t ns = clock_now_ns(table->bench.clock) - start;
 	const uint64_t cpu_ns = clock_now_ns(bench_cpu_clock()) - cpu_start;
-	uint64_t *longest_ns = n > 1 ? &growth->longest_many_ns : &growth->longest_ns;
-	if (ns > *longest_ns)
-		*longest_ns = ns;
-	if (n == 1 && cpu_ns > growth->longest_cpu_ns)
-		growth->longest_cpu_ns = cpu_ns;
+	if (n == 1)
+		note_single(growth, ns, cpu_ns, &before);
+	else if (ns > growth->longest_many_ns)
+		growth->longest_many_ns = ns;
 	if (n > 1 && growth->calls++ % growth->every == 0)
 		bench_samples_add(&table->samples, (double)ns / (double)n);
 	return status;
@@ -145,13 +171,17 @@ static enum status report_growth(struct table_bench *table, const struct growth 
 			.unit = "bytes/row",
 			.limit_name = "1.15 x the record",
 			.limit = MEMORY_RATIO * (double)record},
+		{.name = "insert-longest-faults", .unit = "page faults"},
+		{.name = "insert-longest-waits", .unit = "times"},
+		{.name = "insert-longest-preemptions", .unit = "times"},
 	};
 	const double figures[] = {1e-6 * (double)growth->longest_ns,
 		1e-6 * (double)growth->longest_cpu_ns, 1e-6 * (double)growth->longest_many_ns,
-		(double)resident / (double)table->rows};
+		(double)resident / (double)table->rows, (double)growth->faults,
+		(double)growth->waits, (double)growth->preemptions};
 	enum status status =
 		bench_report(&table->bench, &insertion, &table->samples, parameters_of(table), err);
-	for (size_t i = 0; status == STATUS_OK && i < 4; i++)
+	for (size_t i = 0; status == STATUS_OK && i < sizeof(values) / sizeof(values[0]); i++)
 		status = bench_report_value(
 			&table->bench, &values[i], figures[i], parameters_of(table), err);
 	return status;
