@@ -2,6 +2,8 @@ extern "C" {
 #include "inference/faiss_index.h"
 }
 
+#include "inference/faiss_guard.h"
+
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIDMap.h>
 #include <faiss/index_io.h>
@@ -9,39 +11,17 @@ extern "C" {
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
-#include <exception>
 #include <memory>
-#include <new>
-#include <stdexcept>
 #include <unistd.h>
 
 struct faiss_index {
 	std::unique_ptr<faiss::Index> inner;
 };
 
-namespace
-{
-
-/* Runs a piece of C++; an exception becomes a status, whose message begins with `what`. */
-template <typename Body> enum status guarded(const char *what, struct error *err, Body body)
-{
-	try {
-		return body();
-	} catch (const std::bad_alloc &) {
-		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: no memory", what);
-	} catch (const std::length_error &) {
-		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: no memory", what);
-	} catch (const std::exception &exception) {
-		return error_set(err, STATUS_INTERNAL, "%s: %s", what, exception.what());
-	}
-}
-
-} // namespace
-
 enum status faiss_index_new_flat(
 	struct faiss_index **ret, size_t dim, size_t capacity, struct error *err)
 {
-	return guarded("FAISS: a flat index", err, [&] {
+	return faiss_guard("FAISS: a flat index", err, [&] {
 		auto flat = std::make_unique<faiss::IndexFlatIP>(static_cast<int64_t>(dim));
 		flat->codes.reserve(capacity * dim * sizeof(float));
 		auto map = std::make_unique<faiss::IndexIDMap>(flat.get());
@@ -65,20 +45,20 @@ enum status faiss_index_add(struct faiss_index *index, const float *vectors, con
 		if (ids[i] > static_cast<uint64_t>(INT64_MAX))
 			return error_set(err, STATUS_OUT_OF_RANGE,
 				"id %" PRIu64 ": FAISS has ids below 2^63 only", ids[i]);
-	return guarded("FAISS: adding vectors", err, [&] {
+	return faiss_guard("FAISS: adding vectors", err, [&] {
 		index->inner->add_with_ids(static_cast<int64_t>(count), vectors,
 			reinterpret_cast<const int64_t *>(ids));
 		return STATUS_OK;
 	});
 }
 
-enum status faiss_index_write(const struct faiss_index *index, const char *path, struct error *err)
+enum status faiss_write(const faiss::Index *index, const char *path, struct error *err)
 {
 	FILE *file = fopen(path, "wbe");
 	if (!file)
 		return error_set_errno(err, errno, "%s", path);
-	enum status status = guarded(path, err, [&] {
-		faiss::write_index(index->inner.get(), file);
+	enum status status = faiss_guard(path, err, [&] {
+		faiss::write_index(index, file);
 		return STATUS_OK;
 	});
 	if (status == STATUS_OK && (fflush(file) != 0 || fsync(fileno(file)) != 0))
@@ -86,4 +66,9 @@ enum status faiss_index_write(const struct faiss_index *index, const char *path,
 	if (fclose(file) != 0 && status == STATUS_OK)
 		status = error_set_errno(err, errno, "%s: close", path);
 	return status;
+}
+
+enum status faiss_index_write(const struct faiss_index *index, const char *path, struct error *err)
+{
+	return faiss_write(index->inner.get(), path, err);
 }

@@ -1,6 +1,7 @@
 #include "inference/recommend.h"
 
 #include "common/base/memory.h"
+#include "inference/movie_index.h"
 
 #include <stdlib.h>
 
@@ -28,7 +29,7 @@ static bool all_take_part(const struct model_directory *directory, bool include_
 	return true;
 }
 
-/* The vector times a factor, against the whole catalog. */
+/* The vector times a factor, against the whole catalog; through the index where there is one. */
 static enum status search(struct scorer *scorer, enum measure measure, struct quest *quest,
 	float factor, const struct search_rule *rule, struct top_k *top, struct error *err)
 {
@@ -43,7 +44,11 @@ static enum status search(struct scorer *scorer, enum measure measure, struct qu
 	for (size_t i = 0; i < dim; i++)
 		query[i] = factor * quest->vector[i];
 	quest->movies = items->vectors;
-	status = search_exact(items, query, 1, rule, 1, top, err);
+	bool complete = false;
+	if (scorer_index(scorer))
+		status = movie_index_search(scorer_index(scorer), query, rule, top, &complete, err);
+	if (status == STATUS_OK && !complete)
+		status = search_exact(items, query, 1, rule, 1, top, err);
 	free(query);
 	return status == STATUS_FAILED_PRECONDITION ? scorer_diverged(scorer, err) : status;
 }

@@ -1,5 +1,6 @@
 /*
- * The best movies for a user vector, and the movies most like one: exact search.
+ * The best movies for a user vector, and the movies most like one: by exact search, or with the
+ * scorer's index.
  *
  * Threads: as the scorer.
  */

@@ -28,6 +28,7 @@ struct scorer {
 	float *all_movies;	   /* [movie_count x dim] or NULL */
 	float *factors[MEASURES];  /* [movie_count] or NULL */
 	struct search_items items[MEASURES];
+	struct movie_index *index; /* borrowed, or NULL */
 };
 
 /* All but what a clone borrows. */
@@ -88,6 +89,7 @@ enum status scorer_clone(struct scorer **ret, const struct scorer *original, str
 	scorer->all_movies = original->all_movies;
 	memcpy(scorer->factors, original->factors, sizeof(scorer->factors));
 	memcpy(scorer->items, original->items, sizeof(scorer->items));
+	scorer->index = original->index;
 	*ret = scorer;
 	return STATUS_OK;
 }
@@ -318,6 +320,16 @@ enum status scorer_prepare(struct scorer *scorer, struct error *err)
 		status = scorer_search_items(scorer, (enum measure)m, &items, err);
 	}
 	return status;
+}
+
+void scorer_use_index(struct scorer *scorer, struct movie_index *index)
+{
+	scorer->index = index;
+}
+
+struct movie_index *scorer_index(const struct scorer *scorer)
+{
+	return scorer->index;
 }
 
 enum status scorer_diverged(const struct scorer *scorer, struct error *err)

@@ -66,6 +66,14 @@ MUST_CHECK enum status scorer_search_items(struct scorer *scorer, enum measure m
 /* Makes what the first calls of the two functions above would make. */
 MUST_CHECK enum status scorer_prepare(struct scorer *scorer, struct error *err);
 
+/*
+ * The index that recommend() and similar() search with, or NULL for exact search; borrowed for the
+ * scorer's life, and by its later clones.
+ */
+struct movie_index;
+void scorer_use_index(struct scorer *scorer, struct movie_index *index);
+struct movie_index *scorer_index(const struct scorer *scorer);
+
 /* 1 / |vector|, of a zero vector as of a very short one. */
 double scorer_inverse_length(const struct scorer *scorer, const float *vector);
 

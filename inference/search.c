@@ -69,6 +69,11 @@ void search_items_init(struct search_items *items, const float *vectors, const f
 		.longest = sqrtf(square)};
 }
 
+search_product_fn *search_product(void)
+{
+	return nn_kernels()->dot;
+}
+
 /* Items in a block. */
 static uint32_t block_size(size_t queries)
 {

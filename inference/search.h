@@ -36,6 +36,10 @@ struct search_items {
 void search_items_init(struct search_items *items, const float *vectors, const float *factors,
 	uint32_t count, size_t dim);
 
+/* The inner product of a[dim] and b[dim] that scores are made of, for this processor. */
+typedef float search_product_fn(const float *a, const float *b, size_t dim);
+search_product_fn *search_product(void);
+
 /* What is searched for. All zeros: every item, by the score above. */
 struct search_rule {
 	/* Whether the item may be found: asked before it can take a place among the k. */

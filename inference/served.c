@@ -11,6 +11,7 @@
 struct served_model {
 	struct model_directory directory;
 	struct scorer *original; /* prepared; the others are its clones */
+	struct movie_index *index;
 	uint32_t count;		 /* of scorers */
 	struct scorer **scorers; /* [count]; the first `idle` are not leased */
 	uint32_t idle;		 /* served.lock guards it, and the order of scorers */
@@ -26,6 +27,7 @@ struct identity {
 struct served {
 	const char *path;
 	uint32_t leases;
+	enum index_choice index;
 	struct identity identity; /* the reloading thread's */
 	pthread_mutex_t lock;	  /* guards what follows */
 	pthread_cond_t returned;
@@ -59,26 +61,34 @@ static void model_close(struct served_model *model)
 		scorer_free(model->scorers[s]);
 	free(model->scorers);
 	scorer_free(model->original);
+	movie_index_free(model->index);
 	model_directory_close(&model->directory);
 	free(model);
 }
 
 static enum status model_open(
-	struct served_model **ret, const char *path, uint32_t leases, struct error *err)
+	struct served_model **ret, const struct served *served, struct error *err)
 {
 	struct served_model *model;
+	char made[ERROR_MESSAGE_SIZE];
 	enum status status = memory_zalloc(&model, 1, sizeof(*model), "model", err);
 	if (status != STATUS_OK)
 		return status;
-	status = model_directory_open(&model->directory, path, err);
+	status = model_directory_open(&model->directory, served->path, err);
 	if (status == STATUS_OK)
 		status = scorer_new(&model->original, &model->directory, err);
 	if (status == STATUS_OK)
 		status = scorer_prepare(model->original, err);
 	if (status == STATUS_OK)
+		status = movie_index_open(
+			&model->index, model->original, served->index, served->leases, made, err);
+	if (status == STATUS_OK)
+		scorer_use_index(model->original, model->index);
+	if (status == STATUS_OK)
 		status = memory_zalloc(
-			&model->scorers, leases, sizeof(*model->scorers), "scorers", err);
-	for (; status == STATUS_OK && model->count < leases; model->count += status == STATUS_OK)
+			&model->scorers, served->leases, sizeof(*model->scorers), "scorers", err);
+	for (; status == STATUS_OK && model->count < served->leases;
+		model->count += status == STATUS_OK)
 		status = scorer_clone(&model->scorers[model->count], model->original, err);
 	model->idle = model->count;
 	if (status != STATUS_OK)
@@ -88,7 +98,8 @@ static enum status model_open(
 	return status;
 }
 
-enum status served_new(struct served **ret, const char *path, uint32_t leases, struct error *err)
+enum status served_new(struct served **ret, const char *path, enum index_choice index,
+	uint32_t leases, struct error *err)
 {
 	struct served *served;
 	enum status status = memory_zalloc(&served, 1, sizeof(*served), "server", err);
@@ -96,8 +107,9 @@ enum status served_new(struct served **ret, const char *path, uint32_t leases, s
 		return status;
 	served->path = path;
 	served->leases = leases;
+	served->index = index;
 	look(path, &served->identity);
-	status = model_open(&served->current, path, leases, err);
+	status = model_open(&served->current, served, err);
 	if (status != STATUS_OK) {
 		free(served);
 		return status;
@@ -155,7 +167,7 @@ enum status served_reload(struct served *served, struct error *err)
 	struct served_model *model;
 	/* Looked at before: what changes while the files are read counts as new. */
 	look(served->path, &served->identity);
-	enum status status = model_open(&model, served->path, served->leases, err);
+	enum status status = model_open(&model, served, err);
 	if (status != STATUS_OK)
 		return status;
 	pthread_mutex_lock(&served->lock);

@@ -13,6 +13,7 @@
 #ifndef MARQUEE_INFERENCE_SERVED_H
 #define MARQUEE_INFERENCE_SERVED_H
 
+#include "inference/movie_index.h"
 #include "inference/scorer.h"
 
 #include <stdbool.h>
@@ -25,9 +26,10 @@ struct lease {
 	struct served_model *model;
 };
 
-/* Opens the model for up to `leases` leases at once. Borrows the path for its life. */
-MUST_CHECK enum status served_new(
-	struct served **ret, const char *path, uint32_t leases, struct error *err);
+/* Opens the model for up to `leases` leases at once; an index is made with as many threads. Borrows
+ * the path for its life. */
+MUST_CHECK enum status served_new(struct served **ret, const char *path, enum index_choice index,
+	uint32_t leases, struct error *err);
 /* All leases are back. NULL is fine. */
 void served_free(struct served *served);
 

@@ -1,9 +1,11 @@
 #include "launcher/answer.h"
 
 #include "common/base/text_table.h"
+#include "inference/movie_index.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum status answer_open(struct answer *answer, const char *path, struct error *err)
 {
@@ -13,11 +15,28 @@ enum status answer_open(struct answer *answer, const char *path, struct error *e
 	return status;
 }
 
+enum status answer_use_index(
+	struct answer *answer, const char *program, const char *choice, struct error *err)
+{
+	char made[ERROR_MESSAGE_SIZE];
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	enum status status = movie_index_open(&answer->index, answer->scorer,
+		index_choice_of(choice), cores > 0 ? (uint32_t)cores : 1, made, err);
+	if (status != STATUS_OK)
+		return status;
+	if (made[0])
+		fprintf(stderr, "%s: %s\n", program, made);
+	scorer_use_index(answer->scorer, answer->index);
+	return STATUS_OK;
+}
+
 void answer_close(struct answer *answer)
 {
 	scorer_free(answer->scorer);
+	movie_index_free(answer->index);
 	model_directory_close(&answer->directory);
 	answer->scorer = NULL;
+	answer->index = NULL;
 }
 
 void subject_print(const struct answer *answer, const struct subject *subject)

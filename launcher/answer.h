@@ -20,9 +20,13 @@
 struct answer {
 	struct model_directory directory;
 	struct scorer *scorer;
+	struct movie_index *index; /* or NULL */
 };
 
 MUST_CHECK enum status answer_open(struct answer *answer, const char *path, struct error *err);
+/* Search with an index from now on: one of INDEX_CHOICES. Says on stderr when one is made. */
+MUST_CHECK enum status answer_use_index(
+	struct answer *answer, const char *program, const char *choice, struct error *err);
 /* Takes half-opened ones. */
 void answer_close(struct answer *answer);
 

@@ -1,6 +1,7 @@
 #include "launcher/answer_flags.h"
 
 #include "common/base/file.h"
+#include "inference/movie_index.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,17 @@ struct flag top_flag(uint64_t *count)
 		.help = "movies to name (default 10)",
 		.min = 1,
 		.max = TOP_MAX};
+}
+
+struct flag index_flag(const char **index)
+{
+	return (struct flag){.name = "index",
+		.kind = FLAG_CHOICE,
+		.target = index,
+		.value_name = "KIND",
+		.help = "auto (default), flat: exact search, hnsw or ivf: an index, made if need "
+			"be",
+		.choices = INDEX_CHOICES};
 }
 
 struct flag genre_flag(struct filter_flags *filter)

@@ -18,6 +18,9 @@ struct flag json_flag(bool *json);
 struct flag movie_flag(uint64_t *id);
 struct flag top_flag(uint64_t *count);
 
+/* Target starts as "auto". */
+struct flag index_flag(const char **index);
+
 /* Which movies may be named, as far as the commands share it. */
 struct filter_flags {
 	const char *genre, *years, *ids_file;

@@ -14,6 +14,7 @@ struct arguments {
 	uint64_t top;
 	struct filter_flags filter;
 	const char *exclude_seen;
+	const char *index;
 	bool json;
 };
 
@@ -44,6 +45,8 @@ static enum status run(const struct arguments *arguments, struct error *err)
 	uint8_t *seen = NULL;
 	enum status status = answer_open(&answer, arguments->model, err);
 	if (status == STATUS_OK)
+		status = answer_use_index(&answer, "marquee recommend", arguments->index, err);
+	if (status == STATUS_OK)
 		status = subject_find(answer.scorer, &arguments->who, &subject, err);
 	if (status == STATUS_OK)
 		status = make_filter(&answer, arguments, &subject, &filter, &seen, err);
@@ -70,7 +73,7 @@ cleanup:
 
 int cmd_recommend(int argc, char **argv)
 {
-	struct arguments arguments = {.who.dashes = "--", .top = TOP_DEFAULT};
+	struct arguments arguments = {.who.dashes = "--", .top = TOP_DEFAULT, .index = "auto"};
 	const struct flag flags[] = {
 		model_flag(&arguments.model),
 		user_flag(&arguments.who),
@@ -87,15 +90,16 @@ int cmd_recommend(int argc, char **argv)
 			.value_name = "FILE",
 			.help = "leave out what --user rated in this ratings file"},
 		include_untrained_flag(&arguments.filter),
+		index_flag(&arguments.index),
 		json_flag(&arguments.json),
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
 	const struct command_line line = {
 		.program = "marquee recommend",
-		.summary = "Names the movies with the highest predicted stars, by exact search. "
-			   "Movies "
-			   "that no\ntraining rating was about are left out: their rows are still "
+		.summary = "Names the movies with the highest predicted stars, by exact search "
+			   "unless an index is used. Movies that no\ntraining rating was about are "
+			   "left out: their rows are still "
 			   "random. Ties go to the\nsmaller id.",
 		.groups = &group,
 		.group_count = 1,

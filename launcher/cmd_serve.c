@@ -15,7 +15,7 @@
 #define LOOK_EVERY_S   1 /* for another model */
 
 struct arguments {
-	const char *model;
+	const char *model, *index;
 	struct http_options http;
 	uint64_t threads, connections, per_client, timeout_ms;
 };
@@ -66,7 +66,8 @@ static enum status run(struct arguments *arguments, struct error *err)
 	arguments->http.connections_max = (uint32_t)arguments->connections;
 	arguments->http.connections_per_client_max = (uint32_t)arguments->per_client;
 	arguments->http.request_timeout_ms = (uint32_t)arguments->timeout_ms;
-	enum status status = served_new(&served, arguments->model, arguments->http.threads, err);
+	enum status status = served_new(&served, arguments->model,
+		index_choice_of(arguments->index), arguments->http.threads, err);
 	if (status == STATUS_OK)
 		status = api_new(&api, served, err);
 	if (status == STATUS_OK) {
@@ -87,8 +88,9 @@ static enum status run(struct arguments *arguments, struct error *err)
 int cmd_serve(int argc, char **argv)
 {
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct arguments arguments = {
-		.http.listen = LISTEN_DEFAULT, .threads = cores > 0 ? (uint64_t)cores : 1};
+	struct arguments arguments = {.index = "auto",
+		.http.listen = LISTEN_DEFAULT,
+		.threads = cores > 0 ? (uint64_t)cores : 1};
 	const struct flag flags[] = {
 		model_flag(&arguments.model),
 		{.name = "listen",
@@ -96,6 +98,7 @@ int cmd_serve(int argc, char **argv)
 			.target = &arguments.http.listen,
 			.value_name = "HOST:PORT",
 			.help = "where to listen (default " LISTEN_DEFAULT "; port 0: any)"},
+		index_flag(&arguments.index),
 		{.name = "public",
 			.kind = FLAG_BOOL,
 			.target = &arguments.http.public,

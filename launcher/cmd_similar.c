@@ -21,7 +21,7 @@ static enum status print_text(
 
 int cmd_similar(int argc, char **argv)
 {
-	const char *model = NULL;
+	const char *model = NULL, *index = "auto";
 	uint64_t movie_id = 0, count = TOP_DEFAULT;
 	bool json = false;
 	struct filter_flags filter_flags = {0};
@@ -33,6 +33,7 @@ int cmd_similar(int argc, char **argv)
 		year_flag(&filter_flags),
 		ids_flag(&filter_flags),
 		include_untrained_flag(&filter_flags),
+		index_flag(&index),
 		json_flag(&json),
 	};
 	const struct flag_group group = {
@@ -52,6 +53,8 @@ int cmd_similar(int argc, char **argv)
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
 	status = answer_open(&answer, model, &err);
+	if (status == STATUS_OK)
+		status = answer_use_index(&answer, line.program, index, &err);
 	const struct catalog *catalog = &answer.directory.catalog;
 	if (status == STATUS_OK)
 		status = lookup_movie(catalog, movie_id, &movie, &err);

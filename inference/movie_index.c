@@ -1,0 +1,268 @@
+#include "inference/movie_index.h"
+
+#include "common/base/memory.h"
+#include "common/checkpoint/json_field.h"
+#include "common/checkpoint/sealed_json.h"
+#include "inference/ann.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INDEX_FORMAT	     "marquee-index"
+#define INDEX_FORMAT_VERSION 1u
+
+/*
+ * The first try, and by how much the next is larger; docs/performance.md has their recall. Beyond
+ * an eighth of the movies of a graph, or all lists, exact search is as fast.
+ */
+#define GRAPH_EFFORT 96u
+#define LISTS_EFFORT 32u
+#define LISTS_FOUND  256u
+#define MORE	     4u
+#define EXACT_BEYOND 8u
+#define PER_RESULT   2u /* candidates at least, for one result */
+
+struct movie_index {
+	enum ann_kind kind;
+	struct ann *ann; /* owned; positions are the catalog's numbers */
+};
+
+enum index_choice index_choice_of(const char *name)
+{
+	if (strcmp(name, "hnsw") == 0)
+		return INDEX_HNSW;
+	if (strcmp(name, "ivf") == 0)
+		return INDEX_IVF;
+	return strcmp(name, "flat") == 0 ? INDEX_FLAT : INDEX_AUTO;
+}
+
+static const char *kind_name(enum ann_kind kind)
+{
+	return kind == ANN_HNSW ? "hnsw" : "ivf";
+}
+
+static enum status file_path(char path[PATH_SIZE], const struct scorer *scorer, enum ann_kind kind,
+	const char *ending, struct error *err)
+{
+	char name[40];
+	snprintf(name, sizeof(name), "movies.%s.%s", kind_name(kind), ending);
+	return path_join(path, scorer_directory(scorer)->path, name, err);
+}
+
+static json_t *stamp_of(const struct manifest *about, const char *name)
+{
+	return json_from_hash(manifest_find_file(about, name)->stamp.xxh3);
+}
+
+/* What the index is of: everything the vectors come from. */
+static json_t *model_to_json(const struct scorer *scorer, enum ann_kind kind)
+{
+	const struct model_directory *directory = scorer_directory(scorer);
+	return json_pack("{s:s, s:i, s:s, s:o, s:s, s:o, s:o, s:I, s:I}", "format", INDEX_FORMAT,
+		"format_version", (int)INDEX_FORMAT_VERSION, "kind", kind_name(kind), "step",
+		json_from_u64(directory->about.step), "digest", directory->about.digest, "weights",
+		stamp_of(&directory->about, MODEL_WEIGHTS_NAME), "catalog",
+		stamp_of(&directory->about, MODEL_CATALOG_NAME), "movies",
+		(json_int_t)directory->catalog.movie_count, "dim",
+		(json_int_t)scorer_vector_dim(scorer));
+}
+
+static enum status check_about(const struct scorer *scorer, enum ann_kind kind, const json_t *about,
+	const char *index_path, struct error *err)
+{
+	uint64_t hash, size, found_hash, found_size;
+	json_t *wanted = model_to_json(scorer, kind);
+	const char *name;
+	json_t *value;
+	bool same = wanted != NULL;
+	json_object_foreach(wanted, name, value) same =
+		same && json_equal(value, json_object_get(about, name));
+	json_decref(wanted);
+	if (!same)
+		return error_set(err, STATUS_FAILED_PRECONDITION, "is of another model");
+	enum status status = json_field_hash(about, "xxh3", &hash, err);
+	if (status == STATUS_OK)
+		status = json_field_u64(about, "size", &size, err);
+	if (status == STATUS_OK)
+		status = file_digest(index_path, &found_hash, &found_size, err);
+	if (status == STATUS_OK && (hash != found_hash || size != found_size))
+		status = error_set(err, STATUS_DATA_LOSS, "damaged");
+	return status;
+}
+
+static enum status read_index(
+	struct ann **ret, const struct scorer *scorer, enum ann_kind kind, struct error *err)
+{
+	char json_path[PATH_SIZE], index_path[PATH_SIZE];
+	json_t *about;
+	enum status status = file_path(json_path, scorer, kind, "json", err);
+	if (status == STATUS_OK)
+		status = file_path(index_path, scorer, kind, "index", err);
+	if (status == STATUS_OK)
+		status = sealed_json_read(json_path, INDEX_FORMAT_VERSION, &about, err);
+	if (status != STATUS_OK)
+		return status;
+	status = check_about(scorer, kind, about, index_path, err);
+	json_decref(about);
+	if (status != STATUS_OK)
+		return error_wrap(err, status, "%s", index_path);
+	return ann_read(ret, kind, index_path, scorer_directory(scorer)->catalog.movie_count,
+		scorer_vector_dim(scorer), err);
+}
+
+static enum status write_index(
+	const struct ann *ann, const struct scorer *scorer, enum ann_kind kind, struct error *err)
+{
+	char json_path[PATH_SIZE], index_path[PATH_SIZE], new_path[PATH_SIZE];
+	uint64_t hash, size;
+	enum status status = file_path(json_path, scorer, kind, "json", err);
+	if (status == STATUS_OK)
+		status = file_path(index_path, scorer, kind, "index", err);
+	if (status == STATUS_OK)
+		status = file_path(new_path, scorer, kind, "index.tmp", err);
+	if (status == STATUS_OK)
+		status = ann_write(ann, new_path, err);
+	if (status == STATUS_OK)
+		status = file_digest(new_path, &hash, &size, err);
+	if (status == STATUS_OK && rename(new_path, index_path) != 0)
+		status = error_set(err, STATUS_UNAVAILABLE, "%s: cannot be replaced", index_path);
+	if (status != STATUS_OK)
+		return status;
+	json_t *about = model_to_json(scorer, kind);
+	json_object_set_new(about, "xxh3", json_from_hash(hash));
+	json_object_set_new(about, "size", json_from_u64(size));
+	status = sealed_json_write(json_path, about, err);
+	json_decref(about);
+	return status;
+}
+
+static enum status build(struct ann **ret, struct scorer *scorer, enum ann_kind kind,
+	uint32_t threads, struct error *err)
+{
+	const struct search_items *items;
+	float *vectors;
+	enum status status = scorer_search_items(scorer, MEASURE_SCORE, &items, err);
+	if (status == STATUS_OK)
+		status = memory_alloc(&vectors, items->count, items->dim * sizeof(float),
+			"vectors of an index", err);
+	if (status != STATUS_OK)
+		return status;
+	/* Distances between what is not a number would lead nowhere. */
+	bool good = isfinite(items->longest);
+	for (size_t i = 0; i < items->count; i++)
+		for (size_t d = 0; d < items->dim; d++)
+			vectors[i * items->dim + d] =
+				items->vectors[i * items->dim + d] * items->factors[i];
+	status = good ? ann_build(ret, kind, vectors, items->count, items->dim, threads, err)
+		      : scorer_diverged(scorer, err);
+	free(vectors);
+	return status;
+}
+
+static enum status open_kind(struct ann **ret, struct scorer *scorer, enum ann_kind kind,
+	uint32_t threads, char ret_made[ERROR_MESSAGE_SIZE], struct error *err)
+{
+	struct error why = {0}, failed;
+	enum status status = read_index(ret, scorer, kind, &why);
+	if (status == STATUS_OK || status == STATUS_UNIMPLEMENTED)
+		return status == STATUS_OK ? status : error_set(err, status, "%s", why.message);
+	status = build(ret, scorer, kind, threads, err);
+	if (status != STATUS_OK)
+		return status;
+	if (write_index(*ret, scorer, kind, &failed) != STATUS_OK)
+		snprintf(ret_made, ERROR_MESSAGE_SIZE, "made an index that cannot be kept: %.400s",
+			failed.message);
+	else
+		snprintf(ret_made, ERROR_MESSAGE_SIZE, "made an index (%.400s)", why.message);
+	return STATUS_OK;
+}
+
+enum status movie_index_open(struct movie_index **ret, struct scorer *scorer,
+	enum index_choice choice, uint32_t threads, char ret_made[ERROR_MESSAGE_SIZE],
+	struct error *err)
+{
+	const uint32_t movies = scorer_directory(scorer)->catalog.movie_count;
+	struct movie_index index = {.kind = choice == INDEX_IVF ? ANN_IVF : ANN_HNSW};
+	ret_made[0] = '\0';
+	*ret = NULL;
+	if (choice == INDEX_FLAT || (choice == INDEX_AUTO && movies < INDEX_AUTO_MOVIES))
+		return STATUS_OK;
+	enum status status = STATUS_OK;
+	if (choice != INDEX_AUTO)
+		status = open_kind(&index.ann, scorer, index.kind, threads, ret_made, err);
+	else if (read_index(&index.ann, scorer, index.kind, NULL) != STATUS_OK)
+		return STATUS_OK;
+	if (status == STATUS_OK)
+		status = memory_alloc(ret, 1, sizeof(index), "index", err);
+	if (status != STATUS_OK) {
+		ann_free(index.ann);
+		return status;
+	}
+	**ret = index;
+	return STATUS_OK;
+}
+
+void movie_index_free(struct movie_index *index)
+{
+	if (!index)
+		return;
+	ann_free(index->ann);
+	free(index);
+}
+
+/* Filters and scores what was proposed. */
+static enum status take(const struct search_rule *rule, const uint32_t *movies, uint32_t count,
+	struct top_k *top, struct error *err)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (rule->allowed && !rule->allowed(rule->context, movies[i]))
+			continue;
+		const float score = rule->score(rule->context, 0, movies[i]);
+		if (!isfinite(score))
+			return error_set(err, STATUS_FAILED_PRECONDITION,
+				"the score of item %u is not a number", movies[i]);
+		top_k_add(top, score, movies[i]);
+	}
+	return STATUS_OK;
+}
+
+enum status movie_index_search(struct movie_index *index, const float *query,
+	const struct search_rule *rule, struct top_k *top, bool *ret_complete, struct error *err)
+{
+	const bool graph = index->kind == ANN_HNSW;
+	const uint32_t movies = ann_count(index->ann);
+	const uint64_t most = graph ? movies / EXACT_BEYOND : ann_effort_max(index->ann);
+	const uint64_t wanted = (uint64_t)top->capacity * PER_RESULT;
+	uint64_t effort = graph ? GRAPH_EFFORT : LISTS_EFFORT;
+	uint64_t found_max = graph ? GRAPH_EFFORT : LISTS_FOUND;
+	uint32_t *found = NULL, count;
+	size_t capacity = 0;
+	enum status status = STATUS_OK;
+	*ret_complete = false;
+	for (; status == STATUS_OK && !*ret_complete; effort *= MORE, found_max *= MORE) {
+		if (graph && effort < wanted)
+			effort = wanted;
+		if (found_max < wanted)
+			found_max = wanted;
+		if (effort > most || found_max > movies)
+			break;
+		status = memory_grow(
+			&found, &capacity, found_max, sizeof(*found), "candidates", err);
+		if (status == STATUS_OK)
+			status = ann_search(index->ann, query, (uint32_t)effort,
+				(uint32_t)found_max, found, &count, err);
+		top->count = 0;
+		if (status == STATUS_OK)
+			status = take(rule, found, count, top, err);
+		*ret_complete = status == STATUS_OK && top->count == top->capacity;
+	}
+	free(found);
+	if (*ret_complete)
+		top_k_sort(top);
+	else
+		top->count = 0;
+	return status;
+}

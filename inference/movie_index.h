@@ -1,0 +1,54 @@
+/*
+ * The index of a model's movies for approximate search: made, kept in the model directory, used.
+ *
+ * MODEL/movies.hnsw.index (or .ivf.index) is a file of FAISS's; movies.hnsw.json, which is sealed
+ * and written last, says which model it belongs to and what its hash is. An index of another model,
+ * or a damaged one, is not used.
+ *
+ * The index proposes, and what it proposes is filtered and scored by the search's own rule: scores
+ * are those of exact search. Where it does not propose enough that passes it is asked for more, and
+ * then all movies are searched exactly. So there are k results whenever k movies pass.
+ *
+ * Threads: immutable after open; searches are internally synchronised.
+ */
+#ifndef MARQUEE_INFERENCE_MOVIE_INDEX_H
+#define MARQUEE_INFERENCE_MOVIE_INDEX_H
+
+#include "inference/scorer.h"
+#include "inference/top_k.h"
+
+struct movie_index;
+
+enum index_choice {
+	INDEX_AUTO, /* an index that is there, from INDEX_AUTO_MOVIES movies on; else exact search
+		     */
+	INDEX_FLAT, /* exact search */
+	INDEX_HNSW, /* these: made when there is none */
+	INDEX_IVF,
+};
+#define INDEX_CHOICES	  "auto|flat|hnsw|ivf"
+#define INDEX_AUTO_MOVIES 100000u
+
+/* One of INDEX_CHOICES. */
+enum index_choice index_choice_of(const char *name);
+
+/*
+ * Opens or makes the index of the scorer's model; *ret is NULL for exact search. A new one is
+ * written beside the model; where that fails *ret_made has why, else it says what was made ("" :
+ * nothing was). UNIMPLEMENTED: built without FAISS.
+ */
+MUST_CHECK enum status movie_index_open(struct movie_index **ret, struct scorer *scorer,
+	enum index_choice choice, uint32_t threads, char ret_made[ERROR_MESSAGE_SIZE],
+	struct error *err);
+/* NULL is fine. */
+void movie_index_free(struct movie_index *index);
+
+/*
+ * As search_exact() with one query, but what is found need not be the best, and *ret_complete is
+ * false, and *top empty, where the index does not lead to as many as *top takes. The query is that
+ * of MEASURE_SCORE or MEASURE_COSINE.
+ */
+MUST_CHECK enum status movie_index_search(struct movie_index *index, const float *query,
+	const struct search_rule *rule, struct top_k *top, bool *ret_complete, struct error *err);
+
+#endif
