@@ -4,6 +4,7 @@
 #include "common/checkpoint/json_field.h"
 #include "common/http/query.h"
 #include "inference/answer.h"
+#include "inference/api_metrics.h"
 #include "inference/lookup.h"
 #include "inference/recommend.h"
 #include "inference/title_search.h"
@@ -16,7 +17,8 @@
 
 struct api {
 	struct served *served;
-	const char **paths; /* of the questions, then of the files */
+	const char **paths; /* of the questions, then of the files; last the metrics' */
+	struct api_metrics metrics;
 };
 
 /* A question to the model: what its handler needs, and what it answers. */
@@ -266,6 +268,29 @@ static const struct {
 	{"/healthz", health_answer},
 };
 enum { QUESTIONS = sizeof(questions) / sizeof(questions[0]) };
+#define ROUTES (QUESTIONS + web_file_count + 1)
+
+static void reply_with_metrics(
+	struct api *api, const struct http_request *request, struct http_reply *reply)
+{
+	struct error err;
+	enum status status = query_read(request, NULL, 0, &err);
+	if (status == STATUS_OK)
+		status = api_metrics_write(
+			&api->metrics, api->served, &reply->body, &reply->size, &err);
+	if (status != STATUS_OK) {
+		http_reply_error(reply, status, err.message);
+		return;
+	}
+	reply->code = 200;
+	reply->type = PROMETHEUS_TYPE;
+}
+
+static void count(void *context, size_t route, unsigned int code, uint64_t ns)
+{
+	struct api *api = context;
+	api_metrics_count(&api->metrics, route, code, ns);
+}
 
 static void handle(
 	void *context, size_t route, const struct http_request *request, struct http_reply *reply)
@@ -273,6 +298,8 @@ static void handle(
 	struct api *api = context;
 	if (route < QUESTIONS)
 		reply_with(api, request, questions[route].answer, reply);
+	else if (route == QUESTIONS + web_file_count)
+		reply_with_metrics(api, request, reply);
 	else
 		reply_with_file(&web_files[route - QUESTIONS], request, reply);
 }
@@ -284,8 +311,7 @@ enum status api_new(struct api **ret, struct served *served, struct error *err)
 	if (status != STATUS_OK)
 		return status;
 	api->served = served;
-	status = memory_alloc(
-		&api->paths, QUESTIONS + web_file_count, sizeof(*api->paths), "paths", err);
+	status = memory_alloc(&api->paths, ROUTES, sizeof(*api->paths), "paths", err);
 	if (status != STATUS_OK) {
 		free(api);
 		return status;
@@ -294,14 +320,20 @@ enum status api_new(struct api **ret, struct served *served, struct error *err)
 		api->paths[q] = questions[q].path;
 	for (size_t f = 0; f < web_file_count; f++)
 		api->paths[QUESTIONS + f] = web_files[f].path;
-	*ret = api;
-	return STATUS_OK;
+	api->paths[QUESTIONS + web_file_count] = "/metrics";
+	status = api_metrics_init(&api->metrics, api->paths, ROUTES, err);
+	if (status != STATUS_OK)
+		api_free(api);
+	else
+		*ret = api;
+	return status;
 }
 
 void api_free(struct api *api)
 {
 	if (!api)
 		return;
+	api_metrics_fini(&api->metrics);
 	free(api->paths);
 	free(api);
 }
@@ -309,7 +341,8 @@ void api_free(struct api *api)
 void api_routes(struct api *api, struct http_options *options)
 {
 	options->paths = api->paths;
-	options->route_count = QUESTIONS + web_file_count;
+	options->route_count = ROUTES;
 	options->context = api;
 	options->handle = handle;
+	options->done = count;
 }

@@ -32,7 +32,7 @@ struct served {
 	pthread_mutex_t lock;	  /* guards what follows */
 	pthread_cond_t returned;
 	struct served_model *current;
-	uint32_t open_models;
+	struct served_counts counts;
 };
 
 static void look(const char *path, struct identity *ret)
@@ -114,7 +114,7 @@ enum status served_new(struct served **ret, const char *path, enum index_choice 
 		free(served);
 		return status;
 	}
-	served->open_models = 1;
+	served->counts.open_models = 1;
 	pthread_mutex_init(&served->lock, NULL);
 	pthread_cond_init(&served->returned, NULL);
 	*ret = served;
@@ -146,7 +146,7 @@ static struct served_model *retired(struct served *served, struct served_model *
 {
 	if (model == served->current || model->idle < model->count)
 		return NULL;
-	served->open_models--;
+	served->counts.open_models--;
 	return model;
 }
 
@@ -168,12 +168,16 @@ enum status served_reload(struct served *served, struct error *err)
 	/* Looked at before: what changes while the files are read counts as new. */
 	look(served->path, &served->identity);
 	enum status status = model_open(&model, served, err);
-	if (status != STATUS_OK)
-		return status;
 	pthread_mutex_lock(&served->lock);
+	if (status != STATUS_OK) {
+		served->counts.refusals++;
+		pthread_mutex_unlock(&served->lock);
+		return status;
+	}
+	served->counts.reloads++;
 	struct served_model *old = served->current;
 	served->current = model;
-	served->open_models++;
+	served->counts.open_models++;
 	old = retired(served, old);
 	pthread_cond_broadcast(&served->returned);
 	pthread_mutex_unlock(&served->lock);
@@ -188,10 +192,10 @@ bool served_is_outdated(struct served *served)
 	return memcmp(&now, &served->identity, sizeof(now)) != 0;
 }
 
-uint32_t served_open_models(struct served *served)
+struct served_counts served_count(struct served *served)
 {
 	pthread_mutex_lock(&served->lock);
-	const uint32_t count = served->open_models;
+	const struct served_counts counts = served->counts;
 	pthread_mutex_unlock(&served->lock);
-	return count;
+	return counts;
 }

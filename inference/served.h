@@ -42,7 +42,10 @@ MUST_CHECK enum status served_reload(struct served *served, struct error *err);
 /* Whether the files at the path are others than at the last reload, whatever came of that. */
 bool served_is_outdated(struct served *served);
 
-/* Models that are open: more than one while leases of an old one are out. */
-uint32_t served_open_models(struct served *served);
+struct served_counts {
+	uint32_t open_models;	    /* more than one while leases of an old one are out */
+	uint64_t reloads, refusals; /* calls of served_reload() that did, and did not, succeed */
+};
+struct served_counts served_count(struct served *served);
 
 #endif

@@ -42,6 +42,8 @@ class Serve(Line):
                     connection.shutdown(socket.SHUT_WR)
                 while chunk := connection.recv(65536):
                     received += chunk
-            except (ConnectionResetError, BrokenPipeError):
+            except OSError as error:
+                if isinstance(error, TimeoutError):
+                    raise
                 pass
         return received
