@@ -209,13 +209,15 @@ static enum status sum_start(struct comm *comm, uint32_t lanes, const struct lan
 	shared->sum.n = n;
 	shared->sum.turn = shared->turn;
 	shared->sum.chunk = PLACE_FLOATS / most / FLOATS_ALIGN * FLOATS_ALIGN;
+	shared->sum.under_way = true;
+	shared->sum.divided = false;
 	publish(shared, 0, least(n, shared->sum.chunk));
 	comm_shared_announce(shared);
 	return STATUS_OK;
 }
 
-/* Adds floats [at, at + count) of everybody, as they were published in a turn. */
-static void add_all(struct comm_shared *shared, uint64_t turn, size_t at, size_t count)
+/* Adds floats [at, at + count) of everybody, which a turn's places have from float `from` on. */
+static void add_all(struct comm_shared *shared, uint64_t turn, size_t from, size_t at, size_t count)
 {
 	const uint32_t lanes = shared->sum.lanes;
 	const float *slots[LANES_MAX] = {NULL};
@@ -224,14 +226,58 @@ static void add_all(struct comm_shared *shared, uint64_t turn, size_t at, size_t
 		const float *place = comm_shared_place(shared, turn, w);
 		uint32_t span_count = spans_of(lanes, w, shared->comm.workers, spans);
 		for (uint32_t s = 0; s < span_count; s++)
-			slots[spans[s].first] = place + s * shared->sum.chunk;
+			slots[spans[s].first] = place + s * shared->sum.chunk + from;
 	}
 	lane_tree_sum(shared->sum.sums[0] + at, slots, lanes, count);
+}
+
+/* Floats that a worker adds where a sum is divided: whole cache lines. */
+static size_t part_of(const struct comm_shared *shared, uint32_t worker, size_t *ret_at)
+{
+	const size_t n = shared->sum.n, workers = shared->comm.workers;
+	const size_t most =
+		((n + workers - 1) / workers + FLOATS_ALIGN - 1) / FLOATS_ALIGN * FLOATS_ALIGN;
+	*ret_at = least(n, worker * most);
+	return least(n - *ret_at, most);
+}
+
+void comm_shared_add_part(struct comm_shared *shared)
+{
+	size_t at;
+	if (!shared->sum.under_way || shared->sum.n > shared->sum.chunk)
+		return;
+	const size_t count = part_of(shared, shared->comm.rank, &at);
+	float *place = comm_shared_place(shared, shared->sum.turn, shared->comm.rank);
+	add_all(shared, shared->sum.turn, at, at, count);
+	/* Nobody else reads these floats of this worker's own sums. */
+	memcpy(place + at, shared->sum.sums[0] + at, count * sizeof(*place));
+	shared->sum.divided = true;
+	shared->sum.divided_until = shared->turn;
+}
+
+static enum status collect_parts(struct comm_shared *shared, struct error *err)
+{
+	const uint64_t turn = shared->sum.divided_until;
+	if (shared->turn == turn)
+		comm_shared_announce(shared);
+	enum status status = comm_shared_wait(
+		shared, turn, shared->deadline_s, "sum of the dense gradients", err);
+	for (uint32_t w = 0; w < shared->comm.workers && status == STATUS_OK; w++) {
+		size_t at;
+		const size_t count = part_of(shared, w, &at);
+		const float *place = comm_shared_place(shared, shared->sum.turn, w);
+		if (w != shared->comm.rank)
+			memcpy(shared->sum.sums[0] + at, place + at, count * sizeof(*place));
+	}
+	return status;
 }
 
 static enum status sum_finish(struct comm *comm, struct error *err)
 {
 	struct comm_shared *shared = shared_of(comm);
+	shared->sum.under_way = false;
+	if (shared->sum.divided)
+		return collect_parts(shared, err);
 	const size_t n = shared->sum.n, chunk = shared->sum.chunk;
 	uint64_t turn = shared->sum.turn;
 	for (size_t at = 0; at < n; at += chunk) {
@@ -239,7 +285,7 @@ static enum status sum_finish(struct comm *comm, struct error *err)
 			shared, turn, shared->deadline_s, "sum of the dense gradients", err);
 		if (status != STATUS_OK)
 			return status;
-		add_all(shared, turn, at, least(n - at, chunk));
+		add_all(shared, turn, 0, at, least(n - at, chunk));
 		if (at + chunk < n) {
 			turn = shared->turn;
 			publish(shared, at + chunk, least(n - at - chunk, chunk));

@@ -10,9 +10,9 @@
  * read until this worker announces the third one after it. So whoever writes turn t knows that all
  * have announced t - 2 and are done with turn t - 5, whose place it takes.
  *
- * The dense sum is announced at its start and read at its end, by every worker in full: W workers
- * add W * n floats each. In a sync step the exchange lies between, which waits for all anyway, so
- * that the end finds everybody's sums there.
+ * The dense sum is announced at its start and read at its end. Where a turn lies between that all
+ * have waited for, as in a sync step's exchange, each worker adds its part of the floats there, in
+ * its place, and at the end the others copy it. Else everybody adds all W * n floats.
  *
  * Threads: a struct comm_shared is owner-thread only; the memory has no locks.
  */
@@ -34,7 +34,10 @@ struct comm_shared {
 		float *const *sums; /* borrowed, [span_count][n] */
 		size_t n;
 		size_t chunk; /* floats of each span that fit into a place */
-	} sum;		      /* under way */
+		bool under_way;
+		bool divided;		/* every worker adds its part for all */
+		uint64_t divided_until; /* the turn by whose announcement it has */
+	} sum;				/* under way */
 };
 
 /* What the memory for this many workers takes. Only what is used of it is ever touched. */
@@ -65,6 +68,12 @@ void comm_shared_announce(struct comm_shared *comm);
  */
 MUST_CHECK enum status comm_shared_wait(struct comm_shared *comm, uint64_t turn, double deadline_s,
 	const char *what, struct error *err);
+
+/*
+ * After a turn that was waited for and before the next one is announced: this worker's part of a
+ * dense sum that is under way. All workers do it, at the same turn. Without a sum nothing happens.
+ */
+void comm_shared_add_part(struct comm_shared *comm);
 
 /* This worker makes no call any more: whoever waits for it fails, now or later. */
 void comm_shared_leave(struct comm_shared *comm);

@@ -208,6 +208,7 @@ enum status shared_exchange(
 	status = comm_shared_wait(comm, asked, deadline_s, "push of a step", err);
 	if (status != STATUS_OK)
 		return status;
+	comm_shared_add_part(comm);
 	if (!everything_fits(remote, asked)) {
 		status = remote_exchange_start(&remote->params, 0, step, err);
 		return status == STATUS_OK ? remote_exchange_finish(&remote->params, 0, err)

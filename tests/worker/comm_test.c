@@ -23,6 +23,32 @@ struct sums {
 	float expected[FLOATS];
 };
 
+/* The same with turns between start and finish, in which every worker adds its part. */
+static void sum_in_parts(struct sums *sums, struct comm *comm, float **pointers,
+	const struct lane_span *spans, uint32_t count)
+{
+	struct error error;
+	for (uint32_t turns = 1; turns <= 2; turns++) {
+		for (uint32_t s = 0; s < count; s++) {
+			const float *slots[LANES_MAX] = {NULL};
+			for (uint32_t l = 0; l < spans[s].count; l++)
+				slots[l] = sums->lane_values[spans[s].first + l];
+			lane_tree_sum(pointers[s], slots, spans[s].count, FLOATS);
+		}
+		assert_ok(comm_sum_start(comm, sums->lanes, spans, pointers, count, FLOATS, &error),
+			&error);
+		for (uint32_t t = 0; t < turns; t++) {
+			const uint64_t turn = comm->shared->turn;
+			comm_shared_announce(comm->shared);
+			assert_ok(comm_shared_wait(comm->shared, turn, 10, "turn", &error), &error);
+			if (t == 0)
+				comm_shared_add_part(comm->shared);
+		}
+		assert_ok(comm_sum_finish(comm, &error), &error);
+		ck_assert_mem_eq(pointers[0], sums->expected, sizeof(sums->expected));
+	}
+}
+
 static void sum_as_worker(void *context, struct comm *comm)
 {
 	struct sums *sums = context;
@@ -43,6 +69,8 @@ static void sum_as_worker(void *context, struct comm *comm)
 		comm_sum_start(comm, sums->lanes, spans, pointers, count, FLOATS, &error), &error);
 	assert_ok(comm_sum_finish(comm, &error), &error);
 	ck_assert_mem_eq(pointers[0], sums->expected, sizeof(sums->expected));
+	if (comm->shared)
+		sum_in_parts(sums, comm, pointers, spans, count);
 }
 
 START_TEST(the_tree_sum_has_the_same_bits_for_every_number_of_workers)
