@@ -1,6 +1,7 @@
 #include "launcher/attempt.h"
 
 #include "common/base/memory.h"
+#include "launcher/last_words.h"
 #include "launcher/lines.h"
 #include "launcher/process.h"
 
@@ -14,7 +15,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define URL_SIZE	 256
+#define URL_SIZE	 LAST_WORDS_URL_SIZE
 #define SERVER_HOST	 "127.0.0.1"
 #define DRAIN_TIMEOUT_MS 1000u
 #define NEVER		 UINT64_MAX
@@ -40,9 +41,10 @@ struct attempt {
 
 	enum phase phase;
 	uint64_t start_ns;
-	uint64_t deadline_ns; /* of the phase, or NEVER */
-	uint32_t ready;	      /* servers */
-	bool began;	      /* the workers: their training */
+	uint64_t deadline_ns;	/* of the phase, or NEVER */
+	uint32_t ready;		/* servers */
+	struct last_words said; /* by the workers */
+	bool began;		/* the workers: their training */
 	bool failed;
 	bool curable;	      /* the failure */
 	struct error failure; /* the first one */
@@ -139,6 +141,8 @@ static enum status on_line(void *context, const char *line, size_t length, struc
 	const char *began = attempt->options->began_line;
 	if (server == servers && began && strncmp(line, began, strlen(began)) == 0)
 		attempt->began = true;
+	if (server == servers && from->descriptor == attempt->options->errors)
+		last_words_hear(&attempt->said, line);
 	return lines_write(
 		from->descriptor, attempt->processes[from->index].name, line, length, err);
 }
@@ -224,12 +228,12 @@ static enum status start_workers(struct attempt *attempt, struct error *err)
 		attempt->number == 0 ? &options->arguments : &options->restart_arguments;
 	char *urls = NULL;
 	const char **argv = NULL;
-	char workers[16];
+	char workers[16], generation[16];
 	enum status status = join_urls(attempt, &urls, err);
 	if (status != STATUS_OK)
 		return status;
 	status = memory_alloc(
-		&argv, own->count + SECRET_ARGUMENTS + 9, sizeof(*argv), "arguments", err);
+		&argv, own->count + SECRET_ARGUMENTS + 11, sizeof(*argv), "arguments", err);
 	if (status != STATUS_OK)
 		goto cleanup;
 	snprintf(workers, sizeof(workers), "%u", options->workers);
@@ -245,6 +249,11 @@ static enum status start_workers(struct attempt *attempt, struct error *err)
 	argv[at++] = "--servers";
 	argv[at++] = urls;
 	at += add_secrets(argv + at, options);
+	if (attempt->number > 0) {
+		snprintf(generation, sizeof(generation), "%u", attempt->number);
+		argv[at++] = "--generation";
+		argv[at++] = generation;
+	}
 	for (size_t i = 0; i < own->count; i++)
 		argv[at++] = own->values[i];
 	argv[at] = NULL;
@@ -255,10 +264,22 @@ cleanup:
 	return status;
 }
 
+/* What the workers wrote before they ended may still be in the pipe. */
+static void hear_the_rest(struct attempt *attempt)
+{
+	struct process *workers = workers_of(attempt);
+	struct line_context errors = {attempt, attempt->options->servers, attempt->options->errors};
+	struct pollfd polled = {.fd = workers->errors.descriptor, .events = POLLIN};
+	struct error ignored; /* who takes our output has gone: the next line tells */
+	while (polled.fd >= 0 && poll(&polled, 1, 0) > 0 &&
+		forward(&workers->errors, &errors, &ignored) == STATUS_OK)
+		polled.fd = workers->errors.descriptor;
+}
+
 static void on_end(struct attempt *attempt, struct process *process)
 {
 	struct error err;
-	char how[PROCESS_END_SIZE];
+	char how[PROCESS_END_SIZE], said[ERROR_MESSAGE_SIZE] = "";
 	bool server = process != workers_of(attempt);
 	if (attempt->phase >= PHASE_STOPPING_WORKERS)
 		return;
@@ -267,9 +288,14 @@ static void on_end(struct attempt *attempt, struct process *process)
 		return;
 	}
 	process_end_text(process, how);
+	if (!server) {
+		hear_the_rest(attempt);
+		last_words_tell(&attempt->said, attempt->urls, attempt->options->servers, said);
+	}
 	error_set(&err, STATUS_ABORTED,
-		"%s failed first: it %s after %.1f s; the others were ended", process->name, how,
-		clock_seconds_since(attempt->options->clock, attempt->start_ns));
+		"%s failed first: it %s after %.1f s; the others were ended%s%s", process->name,
+		how, clock_seconds_since(attempt->options->clock, attempt->start_ns),
+		said[0] ? "; it had said: " : "", said);
 	if (attempt->began || !process_gave_up(process))
 		fail_curably(attempt, &err);
 	else

@@ -8,6 +8,8 @@
 #include "worker/trainer.h"
 
 #include <errno.h>
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,8 +139,23 @@ static void print_restarts(const struct launch_report *report)
 		fprintf(stderr, "marquee launch: restart %u: %s\n", i + 1, report->failures[i]);
 }
 
-static enum status run(
-	const struct options *options, const struct arguments *arguments, struct error *err)
+/* Beside the workers' lines, in the file that --dump-metrics names; no worker runs now. */
+static void note_restart(void *context, uint32_t restart, const char *failure)
+{
+	const char *path = context;
+	FILE *file = path ? fopen(path, "ae") : NULL;
+	json_t *line = json_pack("{s:s, s:I, s:s}", "event", "restart", "restart",
+		(json_int_t)restart, "reason", failure);
+	if (file && line && json_dumpf(line, file, JSON_COMPACT) == 0)
+		fputc('\n', file);
+	if (path && (!file || fclose(file) != 0))
+		fprintf(stderr, "marquee launch: --dump-metrics: %s: restart %u is not noted: %s\n",
+			path, restart, strerror(errno));
+	json_decref(line);
+}
+
+static enum status run(const struct options *options, const struct arguments *arguments,
+	const char *metrics, struct error *err)
 {
 	struct launch_report report;
 	char pserver[PATH_SIZE], worker[PATH_SIZE], mpirun[PATH_SIZE];
@@ -158,6 +175,8 @@ static enum status run(
 		.restart_arguments = {arguments->again, arguments->again_count},
 		.began_line = TRAINING_BEGINS,
 		.max_restarts = (uint32_t)options->max_restarts,
+		.on_restart = note_restart,
+		.restart_context = (void *)(uintptr_t)metrics,
 		.output = STDOUT_FILENO,
 		.errors = STDERR_FILENO,
 		.clock = clock_real(),
@@ -282,7 +301,7 @@ int cmd_launch(int argc, char **argv)
 		status = check(&options, &err);
 	if (status == STATUS_OK) {
 		usage = false;
-		status = run(&options, &arguments, &err);
+		status = run(&options, &arguments, train.dump_metrics, &err);
 	}
 	free(arguments.all);
 	free(arguments.passed);

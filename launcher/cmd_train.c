@@ -17,7 +17,7 @@ static enum status connect_embedded(
 static void on_warning(void *context, const char *text)
 {
 	const char *program = context;
-	fprintf(stderr, "%s: %s\n", program, text);
+	fprintf(stderr, "%s: warning: %s\n", program, text);
 }
 
 int cmd_train(int argc, char **argv)

@@ -59,6 +59,9 @@ static enum status run_attempts(const struct launch_programs *programs,
 			sizeof(failure.message));
 		log_line(&log, "%s; restart %u of %u in %.1f s", failure.message, report->restarts,
 			options->max_restarts, pause * 1e-3);
+		if (options->on_restart)
+			options->on_restart(
+				options->restart_context, report->restarts, failure.message);
 		status = wait_pause(signals, options->clock, pause, err);
 		if (status != STATUS_OK)
 			return status;

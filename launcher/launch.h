@@ -56,7 +56,11 @@ struct launch_options {
 	uint32_t ready_timeout_ms; /* for all servers together; 0: LAUNCH_READY_TIMEOUT_MS */
 	uint32_t pause_ms;	   /* before the first restart; 0: LAUNCH_PAUSE_MS */
 	uint32_t grace_ms;	   /* between SIGTERM and SIGKILL; 0: LAUNCH_GRACE_MS */
-	int output, errors;	   /* descriptors for the processes' lines */
+	/* Called before each restart, counted from 1, with the failure that made it necessary. May
+	 * be NULL. */
+	void (*on_restart)(void *context, uint32_t restart, const char *failure);
+	void *restart_context;
+	int output, errors; /* descriptors for the processes' lines */
 	const struct clock *clock;
 };
 

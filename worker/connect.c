@@ -196,6 +196,7 @@ enum status connector_connect(
 		.worker = connector->comm->rank,
 		.workers = connector->comm->workers,
 		.incarnation = clock_unix_ns(),
+		.generation = connector->options.generation,
 		.connect_timeout_s = connector->options.connect_timeout_s,
 		.deadline_s = connector->deadline_s,
 		.clock = clock_real(),

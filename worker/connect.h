@@ -18,6 +18,7 @@ struct connect_options {
 	const char *token_file;	   /* NULL: no token */
 	struct rpc_tls tls;	   /* for servers at tls+tcp addresses */
 	double connect_timeout_s;
+	uint64_t generation; /* which start of the job this is */
 };
 
 struct connector;

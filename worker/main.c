@@ -55,6 +55,10 @@ static enum status parse(struct worker_options *options, int argc, char **argv, 
 			"PEM private key of the certificate", 0, 0, NULL, NULL, false},
 		{"connect-timeout", FLAG_DOUBLE, &options->connect.connect_timeout_s, "SECONDS",
 			"how long to look for a server (default 10)", 0.1, 3600, NULL, NULL, false},
+		{"generation", FLAG_U64, &options->connect.generation, "N",
+			"which start of the job this is, from 0: servers end what is left of an "
+			"older one (marquee launch counts)",
+			0, 1e9, NULL, NULL, false},
 	};
 	const struct flag_group groups[] = {
 		{"Servers", servers, sizeof(servers) / sizeof(servers[0])},
@@ -111,7 +115,7 @@ static void on_failure(void *context, enum status status, const struct error *er
 static void on_warning(void *context, const char *text)
 {
 	(void)context;
-	fprintf(stderr, PROGRAM ": %s\n", text);
+	fprintf(stderr, PROGRAM ": warning: %s\n", text);
 }
 
 static enum status run(const struct worker_options *options, struct comm *comm,
@@ -127,6 +131,7 @@ static enum status run(const struct worker_options *options, struct comm *comm,
 		.clock = clock_real(),
 		.connect = connector_connect,
 		.connect_context = connector,
+		.restarts = options->connect.generation,
 		.on_failure = on_failure,
 		.failure_context = ending,
 		.on_warning = on_warning,

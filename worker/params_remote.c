@@ -113,6 +113,7 @@ static void fill_join(struct join_messages *join, const struct params_remote_opt
 	request->n_tables = job->table_count;
 	request->tables = join->list;
 	request->first_step = job->first_step;
+	request->generation = options->generation;
 }
 
 static enum status join_server(struct rpc_channel *channel,

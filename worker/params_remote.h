@@ -25,6 +25,7 @@ struct params_remote_options {
 	const struct rpc_tls *tls; /* for tls+tcp URLs; NULL: none of them is */
 	uint32_t worker, workers;
 	uint64_t incarnation; /* larger at every start of this worker */
+	uint64_t generation;  /* of the whole job: the same for all workers */
 	double connect_timeout_s;
 	double deadline_s; /* of every call */
 	const struct clock *clock;

@@ -64,14 +64,15 @@ static json_t *number(double value)
 static enum status write_line(
 	struct report *report, const struct report_epoch *epoch, struct error *err)
 {
-	json_t *line = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch",
+	json_t *line = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "epoch",
 		(json_int_t)epoch->epoch, "step", (json_int_t)epoch->step, "seconds",
 		number(epoch->seconds), "ratings_per_second", number(epoch->ratings_per_second),
 		"train_cost", number(epoch->train_cost), "test_rmse", number(epoch->test_rmse),
 		"test_mae", number(epoch->test_mae), "wire_bytes_per_rating",
 		number(epoch->wire_bytes_per_rating), "wire_messages_per_rating",
 		number(epoch->wire_messages_per_rating), "checkpoint_blocked_seconds",
-		number(epoch->checkpoint_blocked_seconds));
+		number(epoch->checkpoint_blocked_seconds), "restarts",
+		(json_int_t)report->options.restarts);
 	if (!line)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "metrics: no memory");
 	int failed =

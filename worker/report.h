@@ -48,6 +48,7 @@ struct report_options {
 	const char *metrics_path; /* its name, for messages */
 	struct event_log *events; /* borrowed; NULL: none */
 	uint64_t metrics_every;	  /* steps; 0: none but epochs */
+	uint64_t restarts;	  /* of the job, before this run */
 	uint64_t epochs;
 	uint64_t total_examples; /* that the whole run will train, with those done before */
 	uint64_t done_examples;	 /* done before this run */

@@ -203,6 +203,7 @@ static void open_report(struct trainer *trainer)
 		.metrics_path = trainer->options.dump_metrics,
 		.events = trainer->events,
 		.metrics_every = trainer->options.metrics_every,
+		.restarts = trainer->setup->restarts,
 		.epochs = trainer->options.epochs,
 		.total_examples = trainer_examples(trainer, trainer->last_step),
 		.done_examples = trainer_examples(trainer, trainer->step),

@@ -52,6 +52,7 @@ struct trainer_setup {
 	/* Worker 0: something went wrong that training survives, one sentence. May be NULL. */
 	void (*on_warning)(void *context, const char *text);
 	void *warning_context;
+	uint64_t restarts;	 /* of the job, before this run: for the metrics */
 	FILE *out;		 /* worker 0's results for people; NULL: silent */
 	int progress_descriptor; /* worker 0's progress line; -1: none */
 };

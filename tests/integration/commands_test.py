@@ -235,7 +235,7 @@ class HeldOutFile(ProgramTest):
             last = [json.loads(line) for line in file][-1]
         self.assertEqual(set(last), {"epoch", "step", "seconds", "ratings_per_second", "train_cost", "test_rmse",
                                      "test_mae", "wire_bytes_per_rating", "wire_messages_per_rating",
-                                     "checkpoint_blocked_seconds"})
+                                     "checkpoint_blocked_seconds", "restarts"})
         self.assertEqual(marquee("export", "--checkpoint", checkpoints, "--out", model).code, 0)
         said = marquee("evaluate", "--model", model, "--ratings", test, "--json")
         self.assertEqual(said.code, 0, said.err)

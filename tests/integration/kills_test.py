@@ -10,34 +10,10 @@ import tempfile
 import time
 import unittest
 
-from programs import Line, ProgramTest, program
+from programs import ProgramTest, descendants, program, program_of
 
 RUNS = int(os.environ.get("MARQUEE_KILL_RUNS", "4"))
 SEED = int(os.environ.get("MARQUEE_KILL_SEED", "1"))
-
-
-def descendants(pid):
-    """Every process below pid: servers, mpirun, its proxies, workers."""
-    children = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as file:
-                parent = int(file.read().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue
-        children.setdefault(parent, []).append(int(name))
-    found = [pid]
-    for parent in found:
-        found += children.get(parent, [])
-    return found[1:]
-
-
-def program_of(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline") as file:
-            return os.path.basename(file.read().split("\0")[0])
-    except OSError:
-        return None
 
 
 class Kills(ProgramTest):

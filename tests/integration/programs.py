@@ -77,6 +77,30 @@ def processes_with(*arguments):
     return sorted(found)
 
 
+def descendants(pid):
+    """Every process below pid: servers, mpirun, its proxies, workers."""
+    children = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                parent = int(file.read().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(name))
+    found = [pid]
+    for parent in found:
+        found += children.get(parent, [])
+    return found[1:]
+
+
+def program_of(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return os.path.basename(file.read().split("\0")[0])
+    except OSError:
+        return None
+
+
 class Line:
     """A process whose output is read line by line, each line with a deadline."""
 

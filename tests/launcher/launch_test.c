@@ -252,6 +252,25 @@ START_TEST(a_worker_that_fails_at_work_is_started_again_and_told_to_go_on)
 }
 END_TEST
 
+START_TEST(what_the_workers_said_is_the_failures_cause_with_the_servers_names)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(&stage,
+		"echo begins\n"
+		"echo 'worker: worker 0: step 7: tcp://test:1: no answer' >&2\n"
+		"echo 'worker: warning: no checkpoint' >&2\n"
+		"echo 'Abort(1)' >&2\nexit 1");
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_ptr_nonnull(strstr(
+		stage.report.failures[0], "it had said: worker 0: step 7: pserver 1: no answer"));
+	assert_printed(&stage, "pserver 1: no answer; restart 1 of 2 in 0.0 s\n");
+	assert_printed(&stage, "mpirun -n 2 worker --servers tcp://test:0,tcp://test:1 "
+			       "--generation 1 --data d --resume\n");
+	stage_close(&stage);
+}
+END_TEST
+
 START_TEST(a_killed_worker_is_started_again_also_before_it_has_begun)
 {
 	struct stage stage;
@@ -454,6 +473,7 @@ int main(void)
 		a_grandchild_does_not_outlive_the_job,
 		a_job_does_not_outlive_a_launcher_that_is_killed, sigterm_ends_the_job,
 		a_worker_that_fails_at_work_is_started_again_and_told_to_go_on,
+		what_the_workers_said_is_the_failures_cause_with_the_servers_names,
 		a_killed_worker_is_started_again_also_before_it_has_begun,
 		a_killed_server_is_started_again_with_the_workers,
 		what_fails_before_training_begins_is_not_tried_again, restarts_come_to_an_end,
