@@ -123,6 +123,14 @@ class Line:
                 raise AssertionError(f"ended without '{pattern}': {self.text.decode()}")
             self.text += chunk
 
+    def drain(self):
+        """Takes what has been printed, so that it does not wait for a reader."""
+        while select.select([self.process.stdout], [], [], 0)[0]:
+            chunk = os.read(self.process.stdout.fileno(), 65536)
+            if not chunk:
+                return
+            self.text += chunk
+
     def finish(self, deadline_s=30):
         """Reads to the end; returns the exit code."""
         try:

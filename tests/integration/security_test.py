@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from programs import ProgramTest, Server, marquee, mpirun, program, run
+from programs import ProgramTest, Server, descendants, marquee, program, program_of, run
 
 FRAMES = int(os.environ.get("MARQUEE_ATTACK_FRAMES", "2000"))
 HALF_OPEN = int(os.environ.get("MARQUEE_ATTACK_CONNECTIONS", "200"))
@@ -179,6 +179,44 @@ class Attack(ProgramTest):
                 self.assertNotIn("battery", file.read())
             self.assertNotIn(b"battery", server.text)
         self.assertNotIn(b"battery", job.text)
+
+
+class Secrets(ProgramTest):
+    ratings = 20000
+
+    def test_a_token_is_nowhere_but_in_its_file(self):
+        secret = b"not-for-other-eyes-7c1d"
+        token = self.path("token")
+        with open(token, "wb") as file:
+            file.write(secret + b"\n")
+        job = self.start(program("marquee"), "launch", "--workers", 2, "--servers", 2, "--data", self.data, "--epochs", 4,
+                         "--batch-size", 64, "--token-file", token, "--checkpoint-dir", self.path("checkpoints"),
+                         "--checkpoint-every", 100, "--dump-metrics", self.path("metrics"), "--metrics-every", 10, "--log-dir",
+                         self.path("log"))
+        job.wait_for("training begins")
+        looked = 0
+        for pid in [job.process.pid, *descendants(job.process.pid)]:
+            for what in "cmdline", "environ", "comm":
+                try:
+                    with open(f"/proc/{pid}/{what}", "rb") as file:
+                        self.assertNotIn(secret, file.read(), f"{program_of(pid)}: {what}")
+                        looked += 1
+                except OSError:
+                    continue  # it has ended
+        self.assertGreater(looked, 3 * 5, "the launcher, two servers, mpirun, two workers")
+        # A stranger's message is not told what it should have been.
+        url = next(line.split()[-3] for line in job.text.decode().splitlines() if "pserver: ready" in line)
+        stranger = run(program("worker"), "--data", self.data, "--servers", url, "--connect-timeout", 5)
+        self.fails(stranger, 1, "token")
+        self.assertNotIn(secret.decode(), stranger.err + stranger.out)
+        self.assertEqual(job.finish(60), 0, job.text.decode())
+        self.assertNotIn(secret, job.text)
+        files = [os.path.join(folder, name) for folder, _, names in os.walk(self.scratch) for name in names]
+        self.assertGreater(len(files), 5)
+        for path in files:
+            if path != token:
+                with open(path, "rb") as file:
+                    self.assertNotIn(secret, file.read(), path)
 
 
 if __name__ == "__main__":
