@@ -17,6 +17,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+/* Calls of one worker that wait: several times what it has under way. The messages they hold are so
+ * bounded too. */
+#define PS_PARKED_MAX 64u
+
 struct ps_server {
 	Marquee__Ps__V1__ParameterServer_Service service; /* first: handlers get a pointer to it */
 	/* Immutable after open. */

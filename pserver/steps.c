@@ -405,6 +405,19 @@ static enum status lock_again(struct ps_server *server, struct rpc_server_call *
 	return error_set(err, STATUS_UNAVAILABLE, "the job was started again meanwhile");
 }
 
+/* A worker that asks and asks, whatever it waits for, is not to fill the memory. */
+static enum status check_parked(const struct job *job, uint32_t worker, struct error *err)
+{
+	uint32_t parked = 0;
+	for (const struct step_call *step = job->calls; step; step = step->next)
+		parked += step->worker == worker;
+	if (parked < PS_PARKED_MAX)
+		return STATUS_OK;
+	return error_set(err, STATUS_RESOURCE_EXHAUSTED,
+		"worker %u has %u calls waiting already: no more until some are answered", worker,
+		parked);
+}
+
 /* The lock is held. The call is in the job's list afterwards, or answered by `list`. */
 static void run_step(struct ps_server *server, struct job *job, struct step_call *step,
 	struct pending_push *push, const struct step_request *request, struct step_call **list)
@@ -440,7 +453,8 @@ static void handle(
 		status = lock_again(server, call, job, &err);
 	if (status == STATUS_OK) {
 		replace_attempt(job, step, &list);
-		if (request.push)
+		status = check_parked(job, step->worker, &err);
+		if (status == STATUS_OK && request.push)
 			status = admit_push(job, step, &request, &push, &err);
 		if (status == STATUS_OK)
 			run_step(server, job, step, push, &request, &list);

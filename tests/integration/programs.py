@@ -154,13 +154,14 @@ class Server(Line):
 
 class ProgramTest(unittest.TestCase):
     """A scratch directory, generated data shared by the class, and servers that end with the test."""
-    ratings = 6000
+    users, movies, ratings = 300, 200, 6000
 
     @classmethod
     def setUpClass(cls):
         cls.class_scratch = tempfile.TemporaryDirectory()
         cls.data = os.path.join(cls.class_scratch.name, "data")
-        made = marquee("synth", "--out", cls.data, "--users", 300, "--movies", 200, "--ratings", cls.ratings, "--seed", 3)
+        made = marquee("synth", "--out", cls.data, "--users", cls.users, "--movies", cls.movies,
+                       "--ratings", cls.ratings, "--seed", 3)
         if made.code != 0:
             raise AssertionError(made.err)
 

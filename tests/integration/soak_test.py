@@ -18,7 +18,7 @@ SLACK_KIB = 4 << 10
 
 
 class Soak(ProgramTest):
-    ratings = 150000 if SECONDS >= 60 else 20000
+    users, movies, ratings = (3000, 1500, 150000) if SECONDS >= 60 else (300, 200, 20000)
 
     def options(self, *more):
         return ("launch", "--workers", 2, "--servers", 2, "--data", self.data, "--seed", 7, "--batch-size", 64,

@@ -91,6 +91,47 @@ static enum status push_pull_as(struct ps_client *client, Marquee__Ps__V1__Dtype
 	return ps_client_call(client, "PushPull", &both.base, WAIT_MS, ret, err);
 }
 
+/* Worker 0 asks for a step that never comes, again and again under new numbers. */
+START_TEST(a_worker_with_too_many_waiting_calls_is_refused_and_the_others_are_served)
+{
+	enum { MOST = 64 };
+	struct error err;
+	struct rpc_reply reply;
+	struct rpc_call *calls[MOST + 1];
+	struct ps_client greedy, modest;
+	struct ps_job job = ps_job_defaults();
+	Marquee__Ps__V1__PullRequest body = MARQUEE__PS__V1__PULL_REQUEST__INIT;
+	job.workers = 2;
+	struct ps_server *server = open_server("tcp://127.0.0.1:0");
+	join(&greedy, server, &job, 0);
+	join(&modest, server, &job, 1);
+	body.step = 99;
+	const struct rpc_request request = {
+		.service = &marquee__ps__v1__parameter_server__descriptor,
+		.method = "Pull",
+		.body = &body.base,
+		.deadline_ms = WAIT_MS,
+	};
+	for (uint32_t i = 0; i <= MOST; i++) {
+		assert_ok(rpc_call_new(&calls[i], greedy.channel, &err), &err);
+		if (i == MOST)
+			ps_client_wait_for_parked(&modest, MOST);
+		assert_ok(rpc_call_start(calls[i], &request, &err), &err);
+	}
+	assert_fails(rpc_call_wait(calls[MOST], &reply, &err), STATUS_RESOURCE_EXHAUSTED, &err,
+		"worker 0 has 64 calls waiting already");
+	const uint64_t id = 5;
+	float row[DIM];
+	ps_client_start_pull(&modest, 0, &id, 1, WAIT_MS);
+	assert_ok(ps_client_finish(&modest, row, 1, &err), &err);
+	for (uint32_t i = 0; i <= MOST; i++)
+		rpc_call_free(calls[i]);
+	ps_client_close(&greedy);
+	ps_client_close(&modest);
+	ps_server_close(server);
+}
+END_TEST
+
 START_TEST(a_call_may_carry_bf16_and_other_types_are_refused)
 {
 	const Marquee__Ps__V1__Dtype f32 = MARQUEE__PS__V1__DTYPE__F32;
@@ -420,6 +461,7 @@ int main(void)
 {
 	const TTest *const cases[] = {a_push_changes_the_rows_and_a_pull_shows_them,
 		a_call_may_carry_bf16_and_other_types_are_refused,
+		a_worker_with_too_many_waiting_calls_is_refused_and_the_others_are_served,
 		three_workers_see_the_same_rows_in_every_step,
 		a_call_that_waits_too_long_names_the_missing_workers,
 		a_pull_of_a_later_step_waits_for_the_steps_before_it,
