@@ -2,6 +2,7 @@
 #include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/memory.h"
+#include "common/checkpoint/directory.h"
 #include "common/http/http.h"
 #include "common/metrics/prometheus.h"
 #include "common/rpc/token.h"
@@ -12,6 +13,7 @@
 #include "pserver/service.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@ struct options {
 	const char *listen;
 	const char *shard;
 	const char *checkpoint_dir;
+	bool resume;
 	const char *token_file;
 	const char *metrics;
 	bool metrics_public;
@@ -69,6 +72,33 @@ static enum status check(const struct options *options, struct error *err)
 	if (options->checkpoint_dir && access(options->checkpoint_dir, W_OK | X_OK) != 0)
 		return error_set_errno(
 			err, errno, "--checkpoint-dir %.300s", options->checkpoint_dir);
+	if (options->resume && !options->checkpoint_dir)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"--resume: from where? It needs the job's --checkpoint-dir");
+	return STATUS_OK;
+}
+
+/*
+ * For who starts a server again by hand: which checkpoint the job's workers go on from with
+ * --resume, or that they cannot. They bring the rows: a checkpoint fits any number of servers.
+ */
+static enum status find_checkpoint(const char *directory, struct error *err)
+{
+	struct checkpoint found = {0};
+	enum status status = checkpoint_newest_verified(&found, directory, err);
+	if (status == STATUS_NOT_FOUND) {
+		fprintf(stderr, "pserver: no checkpoint in %s yet: workers begin at step 0\n",
+			directory);
+		return STATUS_OK;
+	}
+	if (status != STATUS_OK)
+		return error_wrap(err, status, "--resume");
+	if (found.notes[0])
+		fprintf(stderr, "pserver: passed over, not usable:\n%s\n", found.notes);
+	fprintf(stderr,
+		"pserver: workers that --resume go on from step %" PRIu64 " and bring its rows\n",
+		found.manifest.step);
+	checkpoint_fini(&found);
 	return STATUS_OK;
 }
 
@@ -185,6 +215,11 @@ int main(int argc, char **argv)
 			.value_name = "DIR",
 			.help = "only checked to be a writable directory: workers write the "
 				"checkpoints"},
+		{.name = "resume",
+			.kind = FLAG_BOOL,
+			.target = &options.resume,
+			.help = "started again by hand: says which checkpoint the workers that "
+				"--resume go on from, and fails if none verifies"},
 	};
 	const struct flag security[] = {
 		{.name = "token-file",
@@ -240,6 +275,8 @@ int main(int argc, char **argv)
 	enum status status = flags_parse(&line, argc, argv, NULL, &err);
 	if (status == STATUS_OK)
 		status = check(&options, &err);
+	if (status == STATUS_OK && options.resume)
+		status = find_checkpoint(options.checkpoint_dir, &err);
 	if (status == STATUS_OK)
 		status = run(&options, &err);
 	return flags_exit(line.program, status, &err);

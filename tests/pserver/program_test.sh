@@ -60,6 +60,10 @@ refuses 1 "can be reached from other machines" --listen tcp://0.0.0.0:0
 refuses 1 "is empty" --listen tcp://0.0.0.0:0 --token-file "$directory/empty"
 refuses 1 "No such file" --listen tcp://0.0.0.0:0 --token-file "$directory/missing"
 refuses 1 "no such directory" --listen tcp://127.0.0.1:0 --checkpoint-dir "$directory/missing"
+refuses 2 "It needs the job's --checkpoint-dir" --listen tcp://127.0.0.1:0 --resume
+mkdir -p "$directory/torn/step-00000000000000000008"
+echo '{}' >"$directory/torn/step-00000000000000000008/manifest.json"
+refuses 1 "manifest.json" --listen tcp://127.0.0.1:0 --resume --checkpoint-dir "$directory/torn"
 refuses 2 "--listen" --shard 0/1
 refuses 2 "is not an address" --listen somewhere
 refuses 2 "expected I/N" --listen tcp://127.0.0.1:0 --shard 1
