@@ -7,7 +7,7 @@ import unittest
 
 from programs import ProgramTest, descendants, marquee, program, program_of
 
-DEADLINE_S = 2
+DEADLINE_S = 4
 
 
 class Stuck(ProgramTest):
@@ -64,10 +64,10 @@ class Stuck(ProgramTest):
         self.assertEqual([(e["event"], e["restart"]) for e in events], [("restart", 1)])
         self.assertRegex(events[0]["reason"], sentence)
         self.assertEqual(lines[-1]["restarts"], 1)
-        self.assertRegex(text, r"training begins after step \d*[1-9]0\b", "from a checkpoint")
+        self.assertRegex(text, r"training begins after step [1-9]", "from a checkpoint")
 
     def test_a_stuck_server_ends_the_attempt_and_is_named(self):
-        self.expect_restart("pserver", r"step \d+: .*pserver 1: .*(no answer|no server answered) within 2 s")
+        self.expect_restart("pserver", r"step \d+: .*pserver 1: .*(no answer|no server answered) within 4 s")
 
     def test_a_stuck_worker_ends_the_attempt_and_is_named(self):
         self.expect_restart("worker", r"step \d+: .*waiting for the push of worker 1")
