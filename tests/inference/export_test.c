@@ -264,7 +264,7 @@ START_TEST(rows_of_fewer_bits_are_read_back)
 	sample_export(&sample);
 	assert_ok(model_directory_open(&exact, sample.model, &err), &err);
 	scratch_path(small, sample.root, "small");
-	for (int type = ROWS_BF16; type < ROW_TYPES; type++) {
+	for (enum row_type type = ROWS_BF16; type < ROW_TYPES; type++) {
 		const struct export_options options = {
 			.checkpoint = sample.checkpoints, .out = small, .rows = type};
 		assert_ok(export_model(&options, &report, &err), &err);

@@ -15,7 +15,7 @@ START_TEST(rows_come_back_within_half_a_step)
 	float rows[ROWS * DIM], back[DIM], scales[ROWS];
 	unsigned char bytes[sizeof(rows)];
 	random_uniform_row(1, random_stream("rows"), 1, 0.3f, rows, ROWS * DIM);
-	for (int type = 0; type < ROW_TYPES; type++) {
+	for (enum row_type type = ROWS_F32; type < ROW_TYPES; type++) {
 		const size_t row_bytes = DIM * tensor_type_size(row_type_tensor(type));
 		rows_encode(type, rows, ROWS, DIM, bytes, scales);
 		for (size_t r = 0; r < ROWS; r++) {
@@ -65,8 +65,8 @@ END_TEST
 START_TEST(types_have_names)
 {
 	enum row_type type;
-	for (int t = 0; t < ROW_TYPES; t++)
-		ck_assert(row_type_find(row_type_name(t), &type) && (int)type == t);
+	for (enum row_type t = ROWS_F32; t < ROW_TYPES; t++)
+		ck_assert(row_type_find(row_type_name(t), &type) && type == t);
 	ck_assert(!row_type_find("int4", &type));
 }
 END_TEST
