@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "launcher/attempt.h"
+#include "launcher/orphans.h"
 #include "launcher/signals.h"
 
 #include <poll.h>
@@ -11,6 +12,9 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+/* For processes that were killed: the kernel may first have to finish what they wrote. */
+#define ORPHANS_TIMEOUT_MS 60000u
 
 static uint32_t pause_ms(const struct launch_options *options, uint32_t restarts)
 {
@@ -48,6 +52,12 @@ static enum status run_attempts(const struct launch_programs *programs,
 		struct error failure = {0};
 		enum status status = attempt_run(
 			programs, options, signals, report->restarts, &outcome, &failure);
+		const uint32_t left = orphans_end(options->clock, ORPHANS_TIMEOUT_MS);
+		if (left > 0)
+			log_line(&log,
+				"%u processes of this job do not end, though they were killed: do "
+				"their disks answer?",
+				left);
 		if (status == STATUS_OK)
 			return status;
 		if (!outcome.curable || report->restarts == options->max_restarts) {
@@ -73,6 +83,7 @@ enum status launch_run(const struct launch_programs *programs, const struct laun
 {
 	struct signals signals;
 	struct error ignored;
+	bool adopts;
 	*ret = (struct launch_report){0};
 	enum status status = memory_zalloc(&ret->failures, (size_t)options->max_restarts + 1,
 		sizeof(*ret->failures), "report", err);
@@ -80,7 +91,11 @@ enum status launch_run(const struct launch_programs *programs, const struct laun
 		status = signals_take(&signals, err);
 	if (status != STATUS_OK)
 		return status;
-	status = run_attempts(programs, options, &signals, ret, err ? err : &ignored);
+	status = orphans_adopt(&adopts, err);
+	if (status == STATUS_OK) {
+		status = run_attempts(programs, options, &signals, ret, err ? err : &ignored);
+		orphans_release(adopts);
+	}
 	signals_give_back(&signals);
 	return status;
 }
