@@ -9,6 +9,7 @@
 #include "inference/recommend.h"
 #include "inference/title_search.h"
 #include "inference/web_files.h"
+#include "inference/why.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,37 @@ static enum status similar_answer(struct question *question, struct error *err)
 	return status;
 }
 
+static enum status why_recommended_answer(struct question *question, struct error *err)
+{
+	struct who who = {.dashes = ""};
+	uint64_t movie = 0;
+	struct subject subject = {0};
+	const struct query_field fields[] = {WHO_FIELDS(who), MOVIE_FIELD(movie)};
+	enum status status = READ(question, fields, err);
+	if (status == STATUS_OK)
+		status = who_check(&who, err);
+	if (status == STATUS_OK)
+		status = subject_find(question->scorer, &who, &subject, err);
+	if (status == STATUS_OK)
+		status = why_recommended(question->scorer, &subject, movie, &question->answer, err);
+	free(subject.vector);
+	return status;
+}
+
+static enum status why_similar_answer(struct question *question, struct error *err)
+{
+	uint64_t movie = 0, like = 0;
+	const struct query_field fields[] = {MOVIE_FIELD(movie), {.name = "like",
+									 .kind = QUERY_U64,
+									 .target = &like,
+									 .max = UINT64_MAX,
+									 .required = true}};
+	enum status status = READ(question, fields, err);
+	if (status == STATUS_OK)
+		status = why_similar(question->scorer, movie, like, &question->answer, err);
+	return status;
+}
+
 /* {"total": .., "movies": [{"id": .., "title": .., "genres": .., "year": ..}]} */
 static enum status movies_answer(struct question *question, struct error *err)
 {
@@ -261,8 +293,10 @@ static const struct {
 	answer_fn *answer;
 } questions[] = {
 	{"/v1/recommend", recommend_answer},
+	{"/v1/recommend/why", why_recommended_answer},
 	{"/v1/predict", predict_answer},
 	{"/v1/similar", similar_answer},
+	{"/v1/similar/why", why_similar_answer},
 	{"/v1/movies", movies_answer},
 	{"/v1/model", model_answer},
 	{"/healthz", health_answer},

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Entities in one pass of a tower: the workspace's memory is bounded by it. */
-#define PASS 1024u
+#define PASS SCORER_ENTITIES_MAX
 
 /* A square of a length never counts for less in a cosine. */
 #define SQUARE_FLOOR 1e-8
@@ -127,6 +127,16 @@ static bool unknown_trained(const struct scorer *scorer, enum table_entity entit
 	return scorer->directory->tables[scorer->entity_tables[entity]].unknown_trained;
 }
 
+bool scorer_knows_unknown_users(const struct scorer *scorer)
+{
+	return unknown_trained(scorer, ENTITY_USER);
+}
+
+bool scorer_knows_unknown_movies(const struct scorer *scorer)
+{
+	return unknown_trained(scorer, ENTITY_MOVIE);
+}
+
 bool scorer_user_is_unknown(const struct scorer *scorer, uint32_t user)
 {
 	return !scorer->directory->trained.users[user] && unknown_trained(scorer, ENTITY_USER);
@@ -175,22 +185,21 @@ static enum status pass(struct scorer *scorer, const struct model_batch *batch, 
 	return status;
 }
 
-/* Of the first `count` in scorer->users, scorer->movies. */
-static enum status pass_users(
-	struct scorer *scorer, uint32_t count, float *vectors, struct error *err)
+enum status scorer_user_entity_vectors(struct scorer *scorer, const struct user_entity *users,
+	uint32_t count, float *vectors, struct error *err)
 {
-	const struct model_batch batch = {.user_count = count, .users = scorer->users};
+	const struct model_batch batch = {.user_count = count, .users = users};
 	return pass(scorer, &batch, model_user_vectors, vectors, err);
 }
 
-static enum status pass_movies(
-	struct scorer *scorer, uint32_t count, float *vectors, struct error *err)
+enum status scorer_movie_entity_vectors(struct scorer *scorer, const struct movie_entity *movies,
+	uint32_t count, float *vectors, struct error *err)
 {
-	const struct model_batch batch = {.movie_count = count, .movies = scorer->movies};
+	const struct model_batch batch = {.movie_count = count, .movies = movies};
 	return pass(scorer, &batch, model_movie_vectors, vectors, err);
 }
 
-static struct user_entity entity_of_user(const struct scorer *scorer, uint32_t user)
+struct user_entity scorer_user_entity(const struct scorer *scorer, uint32_t user)
 {
 	const struct catalog *catalog = &scorer->directory->catalog;
 	return (struct user_entity){
@@ -200,7 +209,7 @@ static struct user_entity entity_of_user(const struct scorer *scorer, uint32_t u
 		.occupation = catalog->occupations[user]};
 }
 
-static struct movie_entity entity_of_movie(const struct scorer *scorer, uint32_t movie)
+struct movie_entity scorer_movie_entity(const struct scorer *scorer, uint32_t movie)
 {
 	const struct catalog *catalog = &scorer->directory->catalog;
 	const uint32_t genre = catalog->genre_offsets[movie], word = catalog->word_offsets[movie];
@@ -221,8 +230,9 @@ enum status scorer_user_vectors(struct scorer *scorer, const uint32_t *users, ui
 	for (uint32_t done = 0, n; status == STATUS_OK && done < count; done += n) {
 		n = count - done < PASS ? count - done : PASS;
 		for (uint32_t i = 0; i < n; i++)
-			scorer->users[i] = entity_of_user(scorer, users[done + i]);
-		status = pass_users(scorer, n, vectors + done * dim, err);
+			scorer->users[i] = scorer_user_entity(scorer, users[done + i]);
+		status = scorer_user_entity_vectors(
+			scorer, scorer->users, n, vectors + done * dim, err);
 	}
 	return status;
 }
@@ -235,8 +245,9 @@ enum status scorer_movie_vectors(struct scorer *scorer, const uint32_t *movies, 
 	for (uint32_t done = 0, n; status == STATUS_OK && done < count; done += n) {
 		n = count - done < PASS ? count - done : PASS;
 		for (uint32_t i = 0; i < n; i++)
-			scorer->movies[i] = entity_of_movie(scorer, movies[done + i]);
-		status = pass_movies(scorer, n, vectors + done * dim, err);
+			scorer->movies[i] = scorer_movie_entity(scorer, movies[done + i]);
+		status = scorer_movie_entity_vectors(
+			scorer, scorer->movies, n, vectors + done * dim, err);
 	}
 	return status;
 }
@@ -248,7 +259,7 @@ enum status scorer_person_vector(
 		.gender = person->gender,
 		.age = person->age,
 		.occupation = person->occupation};
-	return pass_users(scorer, 1, vector, err);
+	return scorer_user_entity_vectors(scorer, scorer->users, 1, vector, err);
 }
 
 enum status scorer_all_movies(struct scorer *scorer, const float **ret_vectors, struct error *err)

@@ -50,6 +50,19 @@ MUST_CHECK enum status scorer_movie_vectors(struct scorer *scorer, const uint32_
 MUST_CHECK enum status scorer_person_vector(
 	struct scorer *scorer, const struct person *person, float *vector, struct error *err);
 
+/*
+ * What the towers are given for a user, a movie of the catalog, and the vectors [count x dim] of
+ * such, which need not be of the catalog: count is at most SCORER_ENTITIES_MAX. A movie's lists are
+ * the catalog's.
+ */
+#define SCORER_ENTITIES_MAX 1024u
+struct user_entity scorer_user_entity(const struct scorer *scorer, uint32_t user);
+struct movie_entity scorer_movie_entity(const struct scorer *scorer, uint32_t movie);
+MUST_CHECK enum status scorer_user_entity_vectors(struct scorer *scorer,
+	const struct user_entity *users, uint32_t count, float *vectors, struct error *err);
+MUST_CHECK enum status scorer_movie_entity_vectors(struct scorer *scorer,
+	const struct movie_entity *movies, uint32_t count, float *vectors, struct error *err);
+
 /* The vectors [movie_count x dim] of the whole catalog, computed at the first call; borrowed for
  * the scorer's life. */
 MUST_CHECK enum status scorer_all_movies(
@@ -77,6 +90,9 @@ struct movie_index *scorer_index(const struct scorer *scorer);
 /* 1 / |vector|, of a zero vector as of a very short one. */
 double scorer_inverse_length(const struct scorer *scorer, const float *vector);
 
+/* Whether training met the row for unknown users, unknown movies. */
+bool scorer_knows_unknown_users(const struct scorer *scorer);
+bool scorer_knows_unknown_movies(const struct scorer *scorer);
 /* Whether the unknown row stands in for the user's, the movie's. */
 bool scorer_user_is_unknown(const struct scorer *scorer, uint32_t user);
 bool scorer_movie_is_unknown(const struct scorer *scorer, uint32_t movie);

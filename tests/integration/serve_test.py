@@ -49,6 +49,38 @@ class Answers(ServeTest):
             self.assertEqual(server.get("/v1/similar", movie=movie, k=7),
                              (200, self.ask("similar", "--movie", movie, "--top", 7)))
 
+    def test_why_says_what_is_left_without_each_feature(self):
+        server = self.serve()
+        new = {"age": 29, "gender": "F", "occupation": "lawyer"}
+        for who, of_the_user in ({"user": 1}, ["age", "gender", "occupation", "ratings"]), (new, ["age", "gender", "occupation"]):
+            for movie in server.get("/v1/recommend", k=3, **who)[1]["recommendations"]:
+                code, why = server.get("/v1/recommend/why", movie=movie["id"], **who)
+                self.assertEqual(code, 200, why)
+                self.assertAlmostEqual(why["stars"], movie["stars"], places=5)
+                for of, known in ("user", of_the_user), ("movie", ["genres", "ratings", "title"]):
+                    self.assertEqual(sorted(f["feature"] for f in why["features"] if f["of"] == of), known)
+                left = [f["without"] for f in why["features"]]
+                self.assertEqual(left, sorted(left))
+        # A gender has two values: without it the stars are their mean.
+        why = server.get("/v1/recommend/why", movie=17, **new)[1]
+        both = [server.get("/v1/predict", movie=17, **{**new, "gender": g})[1]["stars"] for g in "FM"]
+        gender = next(f for f in why["features"] if f["feature"] == "gender")
+        self.assertAlmostEqual(gender["without"], sum(both) / 2, places=5)
+        # Without what is known of user 1 alone there is somebody new, of the same features.
+        user = server.get("/v1/predict", movie=17, user=1)[1]
+        somebody = server.get("/v1/predict", movie=17, **{n: user[n] for n in ("age", "gender", "occupation")})[1]
+        why = server.get("/v1/recommend/why", movie=17, user=1)[1]
+        self.assertAlmostEqual(next(f for f in why["features"] if (f["of"], f["feature"]) == ("user", "ratings"))["without"],
+                               somebody["stars"], places=5)
+        movies = {m["id"]: m for m in server.get("/v1/movies", k=1000)[1]["movies"]}
+        for movie in server.get("/v1/similar", movie=17, k=3)[1]["similar"]:
+            why = server.get("/v1/similar/why", movie=movie["id"], like=17)[1]
+            self.assertAlmostEqual(why["similarity"], movie["similarity"], places=5)
+            self.assertEqual(why["shared_genres"], [g for g in movie["genres"] if g in movies[17]["genres"]])
+        why = server.get("/v1/similar/why", movie=17, like=17)[1]
+        self.assertAlmostEqual(why["similarity"], 1, places=5)
+        self.assertEqual(why["shared_genres"], movies[17]["genres"])
+
     def test_ids_choose_among_movies(self):
         code, said = self.serve().get("/v1/recommend", user=1, ids="5,9,2", include_untrained=True)
         self.assertEqual(code, 200)
@@ -114,7 +146,7 @@ class Document(ServeTest):
         with open(os.path.join(TREE, "inference", "web", "openapi.json")) as file:
             self.document = json.load(file)
         self.assertEqual(server.get("/openapi.json"), (200, self.document))
-        sample = {"user": 1, "movie": 17, "genre": "Comedy", "year": "1950-2005", "ids": "17,18,19,20",
+        sample = {"user": 1, "movie": 17, "like": 18, "genre": "Comedy", "year": "1950-2005", "ids": "17,18,19,20",
                   "include_untrained": "true", "k": 5, "q": "the"}
         for path, item in self.document["paths"].items():
             self.assertEqual(list(item), ["get"])
