@@ -12,8 +12,13 @@ TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 class ServeTest(ProgramTest):
     @classmethod
+    def prepare(cls):
+        """Changes the data before it is learned from."""
+
+    @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.prepare()
         checkpoints, cls.model = (os.path.join(cls.class_scratch.name, name) for name in ("checkpoints", "model"))
         for step in (marquee("train", "--data", cls.data, "--max-steps", 3, "--threads", 1, "--checkpoint-dir", checkpoints),
                      marquee("export", "--checkpoint", checkpoints, "--out", cls.model)):
