@@ -88,7 +88,9 @@ void ps_cut(Marquee__Ps__V1__ParameterServer_Service *service,
 	if (status == STATUS_OK)
 		status = ps_lock_job(server, closure_data, &job, &err);
 	if (status == STATUS_OK) {
-		if (!input->end)
+		/* A late repeat comes between two rounds of the pool or in one, and ends none. */
+		if (!input->end && input->step == job->next_step &&
+			!(job->has_cut && job->cut_step == input->step))
 			ps_flush_pool(server, job);
 		status = cut(server, job, input, &err);
 		pthread_mutex_unlock(&server->lock);
