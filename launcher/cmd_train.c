@@ -1,4 +1,6 @@
 /* marquee train: one process, the tables embedded in it. */
+#include "common/base/file.h"
+#include "common/metrics/report_page.h"
 #include "launcher/commands.h"
 
 #include "worker/options.h"
@@ -20,6 +22,31 @@ static void on_warning(void *context, const char *text)
 	fprintf(stderr, "%s: warning: %s\n", program, text);
 }
 
+/* The metrics that a report is made of are kept beside it, so that a resumed run goes on with them.
+ */
+static enum status choose_metrics(
+	struct train_options *options, const char *report, char path[PATH_SIZE], struct error *err)
+{
+	if (!report || options->dump_metrics)
+		return STATUS_OK;
+	if (snprintf(path, PATH_SIZE, "%s.jsonl", report) >= (int)PATH_SIZE)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "--report: the path is too long");
+	options->dump_metrics = path;
+	return STATUS_OK;
+}
+
+static enum status write_report(
+	const struct train_options *options, const char *path, struct error *err)
+{
+	if (!path)
+		return STATUS_OK;
+	char *files[] = {(char *)(uintptr_t)options->dump_metrics};
+	enum status status = report_page_of_files(path, files, 1, true, MARQUEE_VERSION, err);
+	if (status == STATUS_OK)
+		printf("report in %s\n", path);
+	return status;
+}
+
 int cmd_train(int argc, char **argv)
 {
 	const char *program = argv[0];
@@ -30,16 +57,29 @@ int cmd_train(int argc, char **argv)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	if (cores > 1)
 		options.threads = (uint64_t)cores;
-	const struct flag_group group = {"Training", flags.flags, flags.count};
+	const char *report = NULL;
+	char metrics[PATH_SIZE];
+	const struct flag watching[] = {
+		{.name = "report",
+			.kind = FLAG_STRING,
+			.target = &report,
+			.value_name = "FILE",
+			.help = "write an HTML report at the end, as 'marquee plot' does; its "
+				"metrics are kept in FILE.jsonl, or --dump-metrics"},
+	};
+	const struct flag_group groups[] = {
+		{"Training", flags.flags, flags.count}, {"Report", watching, 1}};
 	const struct command_line line = {
 		.program = program,
 		.summary = "Trains in one process, with the embedding tables inside it.",
-		.groups = &group,
-		.group_count = 1,
+		.groups = groups,
+		.group_count = 2,
 	};
 	enum status status = flags_parse(&line, argc, argv, NULL, &error);
 	if (status == STATUS_OK)
 		status = train_options_finish(&options, &error);
+	if (status == STATUS_OK)
+		status = choose_metrics(&options, report, metrics, &error);
 	if (status != STATUS_OK)
 		return flags_exit(program, status, &error);
 	struct comm comm;
@@ -55,6 +95,8 @@ int cmd_train(int argc, char **argv)
 	};
 	struct train_result result;
 	if (trainer_run(&options, &setup, &result, &error) != STATUS_OK)
+		return program_failed(program, &error);
+	if (write_report(&options, report, &error) != STATUS_OK)
 		return program_failed(program, &error);
 	summary_print(stdout, &options, &result);
 	return EXIT_OK;

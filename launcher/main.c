@@ -11,6 +11,7 @@ static const struct command commands[] = {
 	{"recommend", cmd_recommend, "name the movies somebody would like best"},
 	{"similar", cmd_similar, "name the movies most like one"},
 	{"evaluate", cmd_evaluate, "measure a model's error over given ratings"},
+	{"plot", cmd_plot, "draw the metrics of training runs as an HTML report"},
 	{"checkpoint", cmd_checkpoint, "verify, inspect or compare checkpoints"},
 	{"serve", cmd_serve, "answer over HTTP"},
 	{"synth", cmd_synth, "generate ratings with a known truth behind them"},

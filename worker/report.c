@@ -25,6 +25,7 @@ void report_fini(struct report *report)
 {
 	if (report->options.clock)
 		progress_finish(&report->progress);
+	json_decref(report->notes);
 	free(report->epochs);
 	*report = (struct report){0};
 }
@@ -75,6 +76,8 @@ static enum status write_line(
 		(json_int_t)report->options.restarts);
 	if (!line)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "metrics: no memory");
+	if (report->notes)
+		(void)!json_object_update(line, report->notes);
 	int failed =
 		json_dumpf(line, report->options.metrics, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(line);
@@ -82,7 +85,18 @@ static enum status write_line(
 		fflush(report->options.metrics) != 0)
 		return error_set_errno(
 			err, errno, "--dump-metrics: %s", report->options.metrics_path);
+	json_decref(report->notes);
+	report->notes = NULL;
 	return STATUS_OK;
+}
+
+void report_note(struct report *report, const char *name, json_t *value)
+{
+	if (!report->notes)
+		report->notes = json_object();
+	/* What there was no memory for is not told. */
+	if (value)
+		(void)!json_object_set_new(report->notes, name, value);
 }
 
 static double rate(uint64_t count, double seconds)

@@ -12,6 +12,7 @@
 #include "common/base/progress.h"
 #include "common/base/status.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -66,6 +67,7 @@ struct report {
 	size_t epoch_count, epoch_capacity;
 	uint64_t examples_at_epoch;
 	double seconds_at_epoch;
+	json_t *notes;		/* members for the next JSON line; NULL: none */
 	double blocked_seconds; /* since the epoch began */
 	uint64_t rows;		/* pulled by this run */
 	/* where the event log's latest curves end */
@@ -81,6 +83,9 @@ void report_start(struct report *report, uint64_t epoch);
 void report_stop(struct report *report);
 
 void report_step(struct report *report, const struct report_step *step);
+
+/* Adds a member to the next JSON line that is written; takes the value, NULL too. */
+void report_note(struct report *report, const char *name, json_t *value);
 
 /* Training has waited for a checkpoint to begin. */
 void report_blocked(struct report *report, double seconds);

@@ -209,6 +209,8 @@ static void open_report(struct trainer *trainer)
 		.done_examples = trainer_examples(trainer, trainer->step),
 	};
 	report_init(&trainer->report, &options);
+	if (trainer->metrics)
+		report_note(&trainer->report, "run", trainer_describe(trainer));
 }
 
 static enum status open_saver(struct trainer *trainer, struct error *err)
@@ -263,6 +265,8 @@ enum status trainer_open(struct trainer *trainer, const struct resume *resume, s
 	if (status == STATUS_OK)
 		status = event_log_begin(
 			trainer->events, trainer->model, &trainer->options, trainer->step, err);
+	if (status == STATUS_OK && trainer->metrics)
+		status = hot_rows_init(&trainer->hot, &trainer->dataset.catalog, err);
 	if (status == STATUS_OK)
 		open_report(trainer);
 	return comm_agree_all(trainer->comm, status, err);
@@ -273,6 +277,7 @@ void trainer_fini(struct trainer *trainer)
 	saver_free(trainer->saver);
 	report_fini(&trainer->report);
 	event_log_close(trainer->events);
+	hot_rows_fini(&trainer->hot);
 	if (trainer->metrics)
 		fclose(trainer->metrics);
 	if (trainer->checkpoint_lock >= 0)

@@ -363,6 +363,8 @@ static void count_step(struct trainer *trainer, const struct spans *current)
 		.rows = spans_row_count(current),
 		.staleness = trainer->params->staleness,
 	};
+	for (uint32_t i = 0; i < trainer->block.count; i++)
+		hot_rows_count(&trainer->hot, &trainer->lanes[i].batches[trainer->turn]);
 	if (event_log_is_due(trainer->events, trainer->step))
 		event_log_sample(trainer->events, current);
 	report_step(&trainer->report, &done);

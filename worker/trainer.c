@@ -118,6 +118,10 @@ static enum status end_epoch(struct trainer *trainer, struct error *err)
 	trainer->params->traffic = (struct params_traffic){0};
 	if (trainer->options.checkpoint_dir)
 		status = trainer_save(trainer, line.best ? SAVE_BEST : SAVE_EPOCH, err);
+	if (trainer->hot.examples) {
+		report_note(&trainer->report, "hot", hot_rows_to_json(&trainer->hot));
+		hot_rows_fini(&trainer->hot);
+	}
 	if (status == STATUS_OK)
 		status = report_epoch_end(&trainer->report, &line, err);
 	return comm_agree(trainer->comm, status, err);

@@ -11,6 +11,7 @@
 #include "common/checkpoint/manifest.h"
 #include "common/data/dataset.h"
 #include "worker/dense.h"
+#include "worker/hot_rows.h"
 #include "worker/lane.h"
 #include "worker/report.h"
 #include "worker/saver.h"
@@ -69,6 +70,7 @@ struct trainer {
 
 	/* results and their display */
 	struct report report;
+	struct hot_rows hot;	  /* worker 0, with --dump-metrics: of this run's first epoch */
 	struct event_log *events; /* worker 0: of --log-dir; NULL: none */
 	struct train_result result;
 	double best_rmse;	/* of the best epoch so far; INFINITY: none */
@@ -131,6 +133,9 @@ MUST_CHECK enum status trainer_each_lane(
 /* The lane's rows in spans. */
 void trainer_lane_rows(const struct trainer *trainer, const struct spans *spans,
 	const struct lane *lane, struct model_rows *ret_rows);
+
+/* describe.c: what this run is, for readers of the metrics; owned, NULL without memory. */
+json_t *trainer_describe(const struct trainer *trainer);
 
 /* evaluate.c: held-out RMSE and MAE, the same on every worker. NAN when nothing is held out. */
 MUST_CHECK enum status trainer_evaluate(
