@@ -9,6 +9,8 @@
 
 #include <unistd.h>
 
+#define REPORT_STEPS 100u /* between points of the report's curve of single steps */
+
 static enum status connect_embedded(
 	void *context, const struct job_tables *job, struct params **ret, struct error *err)
 {
@@ -32,6 +34,8 @@ static enum status choose_metrics(
 	if (snprintf(path, PATH_SIZE, "%s.jsonl", report) >= (int)PATH_SIZE)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "--report: the path is too long");
 	options->dump_metrics = path;
+	if (options->metrics_every == 0)
+		options->metrics_every = REPORT_STEPS;
 	return STATUS_OK;
 }
 
