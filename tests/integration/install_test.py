@@ -1,0 +1,78 @@
+"""`cmake --install`: a C program is built with what was installed, by pkg-config and by CMake, and says what `marquee` says."""
+import json
+import os
+import subprocess
+import unittest
+
+from programs import BIN, ProgramTest, marquee
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+EXAMPLE = os.path.join(ROOT, "docs", "examples", "recommend.c")
+PROJECT = """cmake_minimum_required(VERSION 3.25)
+project(example LANGUAGES C)
+find_package(marquee REQUIRED)
+add_executable(recommend {source})
+target_link_libraries(recommend PRIVATE marquee::marquee)
+"""
+
+
+class Installed(ProgramTest):
+    ratings = 3000
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.prefix, checkpoints, cls.model = (os.path.join(cls.class_scratch.name, n) for n in ("usr", "checkpoints", "model"))
+        cls.run_tool("cmake", "--install", os.path.dirname(BIN), "--prefix", cls.prefix)
+        cls.libraries = os.path.join(cls.prefix, "lib")
+        for directory, _, files in os.walk(cls.prefix):
+            if "libmarquee.pc" in files:
+                cls.pkg_config, cls.libraries = directory, os.path.dirname(directory)
+        marquee("train", "--data", cls.data, "--epochs", 1, "--checkpoint-dir", checkpoints).digest()
+        if marquee("export", "--checkpoint", checkpoints, "--out", cls.model).code != 0:
+            raise AssertionError("export")
+
+    @classmethod
+    def run_tool(cls, *arguments, **variables):
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=100, env={**os.environ, **variables})
+        if done.returncode != 0:
+            raise AssertionError(f"{' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def recommends(self, program):
+        said = self.run_tool(program, self.model, LD_LIBRARY_PATH=self.libraries)
+        wanted = marquee("recommend", "--model", self.model, "--age", 25, "--gender", "F", "--occupation", "programmer",
+                         "--top", 1, "--json")
+        best, = json.loads(wanted.out)["recommendations"]
+        self.assertEqual(said, f"{best['stars']:.3f} {best['title']}\n")
+
+    def test_pkg_config(self):
+        flags = self.run_tool("pkg-config", "--cflags", "--libs", "libmarquee", PKG_CONFIG_PATH=self.pkg_config).split()
+        program = self.path("recommend")
+        self.run_tool("cc", "-Wall", "-Wextra", "-Werror", EXAMPLE, "-o", program, *flags)
+        self.recommends(program)
+        failed = subprocess.run([program, self.data], capture_output=True, text=True,
+                                env={**os.environ, "LD_LIBRARY_PATH": self.libraries})
+        self.assertEqual((failed.returncode, failed.stdout), (1, ""))
+        self.assertIn("not a model directory", failed.stderr)
+
+    def test_cmake(self):
+        with open(self.path("CMakeLists.txt"), "w") as file:
+            file.write(PROJECT.format(source=EXAMPLE))
+        build = self.path("build")
+        self.run_tool("cmake", "-G", "Ninja", "-S", self.scratch, "-B", build, f"-DCMAKE_PREFIX_PATH={self.prefix}")
+        self.run_tool("cmake", "--build", build)
+        self.recommends(os.path.join(build, "recommend"))
+
+    def test_only_the_interface_is_exported(self):
+        names = self.run_tool("nm", "-D", "--defined-only", os.path.join(self.libraries, "libmarquee.so"))
+        found = {line.split()[-1].split("@")[0] for line in names.splitlines() if " T " in line}
+        self.assertEqual(found, {"marquee_open", "marquee_close", "marquee_predict", "marquee_recommend"})
+
+    def test_programs_are_there(self):
+        for name in "marquee", "worker", "pserver":
+            self.assertIn("usage", self.run_tool(os.path.join(self.prefix, "bin", name), "--help"))
+
+
+if __name__ == "__main__":
+    unittest.main()
