@@ -1,6 +1,12 @@
 # What `cmake --install` puts where, and the Debian package that `cpack` makes of it in the build directory.
 install(TARGETS marquee pserver worker)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# bash looks for completions by the command's name.
+foreach(program marquee pserver worker)
+  install(FILES launcher/marquee.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME ${program})
+endforeach()
+configure_file(cluster/pserver.service.in pserver.service @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/pserver.service DESTINATION lib/systemd/system)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_CONTACT "The Marquee authors <marquee@localhost>")

@@ -1,10 +1,11 @@
 """`cmake --install`: a C program is built with what was installed, by pkg-config and by CMake, and says what `marquee` says."""
 import json
 import os
+import re
 import subprocess
 import unittest
 
-from programs import BIN, ProgramTest, marquee
+from programs import BIN, ProgramTest, Server, marquee
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 EXAMPLE = os.path.join(ROOT, "docs", "examples", "recommend.c")
@@ -68,6 +69,29 @@ class Installed(ProgramTest):
         names = self.run_tool("nm", "-D", "--defined-only", os.path.join(self.libraries, "libmarquee.so"))
         found = {line.split()[-1].split("@")[0] for line in names.splitlines() if " T " in line}
         self.assertEqual(found, {"marquee_open", "marquee_close", "marquee_predict", "marquee_recommend"})
+
+    def complete(self, *words):
+        """What bash would offer for the last of the words."""
+        script = """source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _marquee; printf '%s\\n' "${COMPREPLY[@]}" """
+        completions = os.path.join(self.prefix, "share", "bash-completion", "completions", words[0])
+        return self.run_tool("bash", "-c", script, "bash", completions, os.path.join(self.prefix, "bin", words[0]),
+                             *words[1:]).split()
+
+    def test_completion(self):
+        self.assertEqual(self.complete("marquee", "rec"), ["recommend"])
+        self.assertEqual(self.complete("marquee", "recommend", "--gen"), ["--gender", "--genre"])
+        self.assertEqual(self.complete("marquee", "recommend", "--gender", ""), ["M", "F"])
+        self.assertEqual(self.complete("pserver", "--tls"), ["--tls-cert", "--tls-key", "--tls-ca"])
+        self.assertIn("--servers", self.complete("worker", "--ser"))
+
+    def test_service_runs_the_server(self):
+        with open(os.path.join(self.prefix, "lib", "systemd", "system", "pserver.service")) as file:
+            unit = file.read()
+        self.assertRegex(unit, r"(?m)^ExecStart=/\S+/bin/pserver \$PSERVER_OPTIONS$")
+        options = re.search(r'(?m)^Environment="PSERVER_OPTIONS=(.+)"$', unit).group(1).split()
+        server = Server("0/1", options[options.index("--listen") + 1].replace(":5555", ":0"))
+        self.lines.append(server)
+        self.assertEqual(len(options), 2)
 
     def test_programs_are_there(self):
         for name in "marquee", "worker", "pserver":
