@@ -77,7 +77,7 @@ class Stuck(ProgramTest):
             with self.subTest(rank=rank):
                 line = self.mpirun(3)
                 self.stop(line, "worker", rank)
-                self.assertNotEqual(line.finish(30), 0)
+                self.assertNotEqual(line.finish(90), 0)
                 self.assertRegex(line.text.decode(), rf"waited \d+ s for worker {rank}: stopped, or hanging|"
                                                      r"waiting for the push of worker|no answer within|no server answered")
 
@@ -85,7 +85,7 @@ class Stuck(ProgramTest):
         line = self.mpirun(3)
         victim = self.stop(line, "worker", 0)
         os.kill(victim, signal.SIGKILL)
-        self.assertNotEqual(line.finish(30), 0)
+        self.assertNotEqual(line.finish(90), 0)
 
 
 if __name__ == "__main__":

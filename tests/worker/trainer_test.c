@@ -452,7 +452,7 @@ START_TEST(metrics_are_one_json_object_a_line)
 		ck_assert_int_eq(run, epochs + steps == 1);
 		ck_assert_int_eq(
 			hot, epochs == 1 && json_is_real(json_object_get(object, "test_rmse")));
-		ck_assert_uint_eq(json_object_size(object), 10u + run + hot);
+		ck_assert_uint_eq(json_object_size(object), 11u + run + hot);
 		ck_assert(json_is_number(json_object_get(object, "train_cost")));
 		json_decref(object);
 	}
