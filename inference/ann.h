@@ -1,6 +1,6 @@
 /*
  * Approximate nearest neighbours by inner product, through FAISS: no C++ and no exception leaves
- * ann.cc. Built without FAISS, everything here is UNIMPLEMENTED (ann_none.c).
+ * ann.cc.
  *
  *   hnsw  a graph over the vectors (Malkov and Yashunin, "Efficient and robust approximate nearest
  *         neighbor search using Hierarchical Navigable Small World graphs", 2018), of 16 links
