@@ -88,7 +88,7 @@ void ps_cut(Marquee__Ps__V1__ParameterServer_Service *service,
 	if (status == STATUS_OK)
 		status = ps_lock_job(server, closure_data, &job, &err);
 	if (status == STATUS_OK) {
-		/* A late repeat comes between two rounds of the pool or in one, and ends none. */
+		/* The late repeat of an earlier step's cut ends no round of the pool. */
 		if (!input->end && input->step == job->next_step &&
 			!(job->has_cut && job->cut_step == input->step))
 			ps_flush_pool(server, job);
@@ -285,15 +285,19 @@ void ps_audit(Marquee__Ps__V1__ParameterServer_Service *service,
 	const Marquee__Ps__V1__AuditRequest *input, Marquee__Ps__V1__AuditReply_Closure closure,
 	void *closure_data)
 {
+	struct ps_server *server = (struct ps_server *)service;
 	struct error err;
 	struct job *job;
-	enum status status = ps_lock_job((struct ps_server *)service, closure_data, &job, &err);
+	enum status status = ps_lock_job(server, closure_data, &job, &err);
 	if (status != STATUS_OK) {
 		rpc_server_call_fail_with(closure_data, &err);
 		return;
 	}
 	const bool started = job->started;
-	pthread_mutex_unlock(&((struct ps_server *)service)->lock);
+	/* A late repeat of Cut, in the middle of a round, has ended it: the rest waits for others. */
+	if (!input->restore)
+		ps_flush_pool(server, job);
+	pthread_mutex_unlock(&server->lock);
 	Marquee__Ps__V1__AuditReply reply = MARQUEE__PS__V1__AUDIT_REPLY__INIT;
 	uint64_t examples[JOB_TABLES_MAX];
 	if (input->restore)
