@@ -294,7 +294,7 @@ void ps_audit(Marquee__Ps__V1__ParameterServer_Service *service,
 		return;
 	}
 	const bool started = job->started;
-	/* A late repeat of Cut, in the middle of a round, has ended it: the rest waits for others. */
+	/* A late repeat of Cut may have ended a round early: its rest waits for others. */
 	if (!input->restore)
 		ps_flush_pool(server, job);
 	pthread_mutex_unlock(&server->lock);
