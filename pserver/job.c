@@ -106,6 +106,8 @@ static enum status compare_specs(
 		{"mode", there->mode, asked->mode},
 		{"staleness", there->staleness, asked->staleness},
 		{"seed", there->seed, asked->seed},
+		{"a checkpoint of incarnations up to", there->after_incarnation,
+			asked->after_incarnation},
 		{"tables", there->table_count, asked->table_count},
 	};
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -157,9 +159,23 @@ static enum status refuse_older(
 		(unsigned long long)incarnation, (unsigned long long)member->incarnation);
 }
 
+bool job_is_before(const struct job *job, uint64_t after_incarnation)
+{
+	for (uint32_t w = 0; w < job->spec.workers; w++)
+		if (job->members[w].joined && job->members[w].incarnation <= after_incarnation)
+			return true;
+	return false;
+}
+
 enum status job_join(struct job *job, const struct job_spec *spec, uint32_t worker,
 	uint64_t incarnation, struct error *err)
 {
+	if (job->spec.after_incarnation && incarnation <= job->spec.after_incarnation)
+		return error_set(err, STATUS_FAILED_PRECONDITION,
+			"worker %u of incarnation %llu is of before the checkpoint that job '%s' "
+			"goes on from, which holds those up to %llu",
+			worker, (unsigned long long)incarnation, job->spec.name,
+			(unsigned long long)job->spec.after_incarnation);
 	enum status status = compare_specs(&job->spec, spec, err);
 	if (status != STATUS_OK)
 		return status;

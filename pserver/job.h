@@ -46,6 +46,7 @@ struct job_spec {
 	uint64_t seed;
 	uint64_t first_step;
 	uint64_t generation;
+	uint64_t after_incarnation; /* up to it they are of before the checkpoint; 0: none is */
 	uint32_t table_count;
 	struct table_spec tables[JOB_TABLES_MAX];
 };
@@ -103,8 +104,8 @@ MUST_CHECK enum status job_spec_validate(const struct job_spec *spec, struct err
 
 /*
  * A worker joins a job that is there, perhaps again. FAILED_PRECONDITION when its spec differs or
- * its incarnation is older than the one that has joined. A newer incarnation takes the worker's
- * place, if it goes on with the step that is expected of it.
+ * its incarnation is older than the one that has joined, or of before the checkpoint. A newer
+ * incarnation takes the worker's place, if it goes on with the step that is expected of it.
  */
 MUST_CHECK enum status job_join(struct job *job, const struct job_spec *spec, uint32_t worker,
 	uint64_t incarnation, struct error *err);
@@ -112,6 +113,9 @@ MUST_CHECK enum status job_join(struct job *job, const struct job_spec *spec, ui
 /* Whether this worker, in this incarnation, is a member. */
 MUST_CHECK enum status job_check_member(
 	const struct job *job, uint32_t worker, uint64_t incarnation, struct error *err);
+
+/* Whether somebody has joined who is of before a checkpoint with this mark. */
+bool job_is_before(const struct job *job, uint64_t after_incarnation);
 
 void job_leave(struct job *job, uint32_t worker);
 /* Every worker has been there and has left. */

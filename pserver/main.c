@@ -5,6 +5,7 @@
 #include "common/checkpoint/directory.h"
 #include "common/http/http.h"
 #include "common/metrics/prometheus.h"
+#include "common/rpc/server.h"
 #include "common/rpc/token.h"
 #include "common/rpc/transport.h"
 #include "pserver/crew.h"
@@ -16,12 +17,15 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CLOSE_MAX_S	    5u
+#define REFUSED_PAUSE_S	    1u
 #define METRICS_CONNECTIONS 16u
 
 struct options {
@@ -32,6 +36,7 @@ struct options {
 	const char *token_file;
 	const char *metrics;
 	bool metrics_public;
+	uint64_t max_connections;
 	struct rpc_tls tls;
 };
 
@@ -116,6 +121,39 @@ static void limit_close(void)
 	alarm(CLOSE_MAX_S);
 }
 
+/* What has been refused is told at most once a second, or who attacks fills the log. */
+struct refusals {
+	atomic_uint_fast64_t untold;
+	atomic_uint_fast64_t told_s;
+};
+
+static void on_refused(void *context, const char *peer, uint32_t limit)
+{
+	struct refusals *refusals = context;
+	const uint64_t now_s = clock_now_ns(clock_real()) / UINT64_C(1000000000);
+	uint_fast64_t told_s = atomic_load(&refusals->told_s);
+	const uint64_t count = atomic_fetch_add(&refusals->untold, 1) + 1;
+	if (now_s < told_s + REFUSED_PAUSE_S ||
+		!atomic_compare_exchange_strong(&refusals->told_s, &told_s, now_s))
+		return;
+	atomic_fetch_sub(&refusals->untold, count);
+	fprintf(stderr,
+		"pserver: warning: refused a connection from %s (%" PRIu64
+		" since the last warning): %" PRIu32 " are open; --max-connections allows more\n",
+		peer, count, limit);
+}
+
+/* Beside the connections there are files, and connections whose handshake is not over yet. */
+static void allow_descriptors(uint64_t connections)
+{
+	struct rlimit limit;
+	const rlim_t wanted = 4 * connections + 64;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else there are fewer: nng waits for them */
+}
+
 static void answer_metrics(void *context, size_t route, const struct http_request *request,
 	struct http_reply *ret_reply)
 {
@@ -152,8 +190,12 @@ static enum status run(const struct options *options, struct error *err)
 	struct ps_server *server = NULL;
 	struct http_server *metrics = NULL;
 	char *token = NULL;
+	struct refusals refusals = {0};
 	struct ps_server_options server_options = {.listen_url = options->listen,
 		.tls = &options->tls,
+		.max_connections = (uint32_t)options->max_connections,
+		.on_refused = on_refused,
+		.refused_context = &refusals,
 		.helpers = crew_helpers_default()};
 	enum status status = parse_shard(
 		options->shard, &server_options.shard_index, &server_options.shard_count, err);
@@ -172,6 +214,7 @@ static enum status run(const struct options *options, struct error *err)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	allow_descriptors(options->max_connections);
 	status = ps_server_open(&server, &server_options, err);
 	if (status == STATUS_OK && options->metrics)
 		status = open_metrics(&metrics, options, server, err);
@@ -196,7 +239,7 @@ cleanup:
 
 int main(int argc, char **argv)
 {
-	struct options options = {.shard = "0/1"};
+	struct options options = {.shard = "0/1", .max_connections = RPC_CONNECTIONS_DEFAULT};
 	const struct flag flags[] = {
 		{.name = "listen",
 			.kind = FLAG_STRING,
@@ -245,6 +288,16 @@ int main(int argc, char **argv)
 			.help = "PEM authority: only clients with a certificate of it are "
 				"admitted"},
 	};
+	const struct flag limits[] = {
+		{.name = "max-connections",
+			.kind = FLAG_U64,
+			.target = &options.max_connections,
+			.value_name = "N",
+			.min = 1,
+			.max = RPC_CONNECTIONS_MAX,
+			.help = "refuse connections beyond N (default 512); one that sends no "
+				"request with the right token within 5 s loses its place"},
+	};
 	const struct flag watching[] = {
 		{.name = "metrics",
 			.kind = FLAG_STRING,
@@ -261,6 +314,7 @@ int main(int argc, char **argv)
 	const struct flag_group groups[] = {
 		{"options", flags, sizeof(flags) / sizeof(flags[0])},
 		{"security", security, sizeof(security) / sizeof(security[0])},
+		{"limits", limits, sizeof(limits) / sizeof(limits[0])},
 		{"watching", watching, sizeof(watching) / sizeof(watching[0])},
 	};
 	const struct command_line line = {

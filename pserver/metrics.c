@@ -106,6 +106,10 @@ static void write_traffic(struct prometheus *out, const struct ps_server *server
 		"Requests refused before a method saw them: bad frames, unknown methods, wrong "
 		"tokens.",
 		traffic.refused);
+	gauge(out, "marquee_ps_connections", "Connections that are open.",
+		(double)traffic.connections);
+	counter(out, "marquee_ps_connections_refused_total",
+		"Connections refused, as too many were open.", traffic.connections_refused);
 	counter(out, "marquee_ps_received_bytes_total", "Bytes of messages that came.",
 		traffic.bytes_received);
 	counter(out, "marquee_ps_sent_bytes_total", "Bytes of replies.", traffic.bytes_sent);

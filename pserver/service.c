@@ -118,6 +118,7 @@ static enum status read_spec(
 		.seed = input->seed,
 		.first_step = input->first_step,
 		.generation = input->generation,
+		.after_incarnation = input->after_incarnation,
 	};
 	if (strlen(input->job) >= sizeof(spec.name))
 		return error_set(err, STATUS_INVALID_ARGUMENT,
@@ -159,7 +160,8 @@ static enum status choose_job(struct ps_server *server, const struct job_spec *s
 {
 	struct job *job = server->job;
 	bool same = job && strcmp(job->spec.name, spec->name) == 0;
-	if (same && spec->generation == job->spec.generation)
+	if (same && spec->generation == job->spec.generation &&
+		!job_is_before(job, spec->after_incarnation))
 		return STATUS_OK;
 	if (same && spec->generation < job->spec.generation)
 		return error_set(err, STATUS_FAILED_PRECONDITION,
@@ -183,6 +185,11 @@ static enum status join(struct ps_server *server, const struct job_spec *spec, u
 	if (worker >= spec->workers)
 		return error_set(err, STATUS_INVALID_ARGUMENT,
 			"worker %u of %u: they are counted from 0", worker, spec->workers);
+	if (spec->after_incarnation && incarnation <= spec->after_incarnation)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"worker %u goes on after incarnation %llu and is itself %llu", worker,
+			(unsigned long long)spec->after_incarnation,
+			(unsigned long long)incarnation);
 	enum status status = choose_job(server, spec, ret_ended, list, err);
 	if (status != STATUS_OK)
 		return status;
@@ -409,6 +416,9 @@ enum status ps_server_open(
 		.token_bytes = options->token_bytes,
 		.tls = options->tls,
 		.max_message_bytes = options->max_message_bytes,
+		.max_connections = options->max_connections,
+		.on_refused = options->on_refused,
+		.refused_context = options->refused_context,
 		.clock = server->clock,
 	};
 	ProtobufCService *services[] = {&server->service.base};

@@ -31,6 +31,10 @@ struct ps_server_options {
 	size_t token_bytes;
 	const struct rpc_tls *tls; /* common/rpc/transport.h; for tls+tcp */
 	size_t max_message_bytes;  /* 0: RPC_MESSAGE_BYTES_DEFAULT */
+	uint32_t max_connections;  /* 0: RPC_CONNECTIONS_DEFAULT */
+	/* A connection beyond them was refused (common/rpc/server.h); NULL: nobody is told. */
+	void (*on_refused)(void *context, const char *peer, uint32_t limit);
+	void *refused_context;
 	const struct clock *clock; /* NULL: the real one; borrowed for the server's life */
 	uint32_t helpers;	   /* threads that take part in large calls, crew.h; at most 7 */
 };

@@ -139,6 +139,8 @@ struct params {
 	struct table_spec tables[PARAMS_TABLES_MAX];
 	uint32_t record_floats[PARAMS_TABLES_MAX]; /* row and slots */
 	struct params_traffic traffic;		   /* of exchanges; the user may set it back to 0 */
+	/* Under which this worker's pushes are accepted; 0: nobody tells them apart. */
+	uint64_t incarnation;
 	/* Steps that the slowest worker lacked in the rows that came last; 0 in sync mode. */
 	uint64_t staleness;
 };

@@ -114,6 +114,7 @@ static void fill_join(struct join_messages *join, const struct params_remote_opt
 	request->tables = join->list;
 	request->first_step = job->first_step;
 	request->generation = options->generation;
+	request->after_incarnation = job->after_incarnation;
 }
 
 static enum status join_server(struct rpc_channel *channel,
@@ -175,7 +176,7 @@ static enum status add_server(struct remote *remote, const struct params_remote_
 		.token_bytes = options->token ? strlen(options->token) : 0,
 		.tls = options->tls,
 		.worker = options->worker,
-		.incarnation = options->incarnation,
+		.incarnation = remote->params.incarnation,
 		.connect_ms = (uint32_t)(options->connect_timeout_s * 1000),
 		.clock = options->clock,
 	};
@@ -246,6 +247,9 @@ enum status params_remote_new(struct params **ret, const struct params_remote_op
 	remote->server_count = options->url_count;
 	remote->deadline_ms = (uint32_t)(options->deadline_s * 1000);
 	remote->dtype = job->wire_dtype;
+	remote->params.incarnation = options->incarnation > job->after_incarnation
+					     ? options->incarnation
+					     : job->after_incarnation + 1;
 	status = params_set_tables(&remote->params, job->tables, job->table_count, err);
 	/* Memory holds floats: who asked for bf16 gets it, and the same bits wherever servers are.
 	 */

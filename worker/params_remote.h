@@ -24,8 +24,10 @@ struct params_remote_options {
 	const char *token;	   /* NULL: none */
 	const struct rpc_tls *tls; /* for tls+tcp URLs; NULL: none of them is */
 	uint32_t worker, workers;
-	uint64_t incarnation; /* larger at every start of this worker */
-	uint64_t generation;  /* of the whole job: the same for all workers */
+	/* Larger at every start of this worker; one that is not beyond the checkpoint's, as after
+	 * a clock was set back, is made so. */
+	uint64_t incarnation;
+	uint64_t generation; /* of the whole job: the same for all workers */
 	double connect_timeout_s;
 	double deadline_s; /* of every call */
 	const struct clock *clock;

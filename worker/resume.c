@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 #include "common/checkpoint/dense_file.h"
 #include "common/checkpoint/directory.h"
+#include "common/checkpoint/json_field.h"
 #include "common/checkpoint/shard_file.h"
 #include "worker/trainer_internal.h"
 
@@ -275,6 +276,22 @@ static enum status load_examples(
 					  ? member(servers, "examples")
 					  : trainer_examples(trainer, trainer->step);
 	return trainer->params->operations->restore_examples(trainer->params, examples, err);
+}
+
+enum status resume_incarnations(const struct resume *resume, uint64_t *ret, struct error *err)
+{
+	const json_t *servers = json_object_get(resume->manifest, "servers");
+	uint64_t largest = 0;
+	enum status status = STATUS_OK;
+	if (json_object_get(servers, "incarnation"))
+		status = json_field_u64(servers, "incarnation", &largest, err);
+	if (status == STATUS_OK && largest > UINT64_MAX / 2)
+		status = error_set(err, STATUS_DATA_LOSS, "'incarnation' is too large");
+	if (status != STATUS_OK)
+		return error_wrap(
+			err, status, "--resume: %s: " MANIFEST_NAME ": servers", resume->directory);
+	*ret = largest;
+	return STATUS_OK;
 }
 
 /* The best so far counts on: a worse epoch after the resume must not take its place. */

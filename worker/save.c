@@ -9,6 +9,7 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/checkpoint/dense_file.h"
+#include "common/checkpoint/json_field.h"
 #include "worker/trainer_internal.h"
 
 #include <inttypes.h>
@@ -172,7 +173,9 @@ static enum status describe(const struct trainer *trainer, const double *costs,
 	manifest->model = json_deep_copy(trainer->model_json);
 	manifest->training = train_options_to_json(options);
 	manifest->cursors = cursors_to_json(trainer, costs);
-	manifest->servers = json_pack("{s:I}", "examples", (json_int_t)trainer->audited_examples);
+	manifest->servers =
+		json_pack("{s:I, s:o}", "examples", (json_int_t)trainer->audited_examples,
+			"incarnation", json_from_u64(trainer->incarnations));
 	trainer_vocabulary_hash(&trainer->dataset.catalog, vocabulary);
 	trainer_ratings_hash(&trainer->dataset, ratings);
 	if (!manifest->model || !manifest->training || !manifest->cursors || !manifest->servers ||

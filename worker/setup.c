@@ -165,12 +165,25 @@ static enum status open_tables(struct trainer *trainer, struct error *err)
 		.mode = trainer->options.mode,
 		.staleness = trainer->options.staleness,
 		.first_step = trainer->step,
+		.after_incarnation = trainer->incarnations,
 		.wire_dtype = trainer->options.wire_dtype,
 		.tables = specs,
 		.table_count = count,
 	};
 	return trainer->setup->connect(
 		trainer->setup->connect_context, &job, &trainer->params, err);
+}
+
+/* From here on checkpoints may hold pushes of the incarnations that have just joined. */
+static enum status gather_incarnations(struct trainer *trainer, struct error *err)
+{
+	uint64_t all[LANES_MAX];
+	enum status status = comm_all_gather(trainer->comm, &trainer->params->incarnation,
+		sizeof(trainer->params->incarnation), all, err);
+	for (uint32_t w = 0; w < trainer->comm->workers && status == STATUS_OK; w++)
+		if (all[w] > trainer->incarnations)
+			trainer->incarnations = all[w];
+	return status;
 }
 
 /* What any worker noted of a cache is what worker 0 tells. */
@@ -247,15 +260,19 @@ enum status trainer_open(struct trainer *trainer, const struct resume *resume, s
 			"--test-ratings");
 	if (status == STATUS_OK)
 		status = team_new(&trainer->team, (uint32_t)threads, err);
-	if (status == STATUS_OK && resume->manifest)
+	if (status == STATUS_OK && resume->manifest) {
 		trainer->step =
 			(uint64_t)json_integer_value(json_object_get(resume->manifest, "step"));
+		status = resume_incarnations(resume, &trainer->incarnations, err);
+	}
 	/* Nobody opens tables for a worker that could not read its data. */
 	status = comm_agree_all(trainer->comm, status, err);
 	if (status == STATUS_OK)
 		status = comm_agree_all(trainer->comm, gather_notes(trainer, err), err);
 	if (status == STATUS_OK)
 		status = comm_agree_all(trainer->comm, open_tables(trainer, err), err);
+	if (status == STATUS_OK)
+		status = gather_incarnations(trainer, err);
 	if (status == STATUS_OK && resume->manifest)
 		status = resume_load(trainer, resume, err);
 	else if (status == STATUS_OK)

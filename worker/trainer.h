@@ -29,6 +29,8 @@ struct job_tables {
 	enum train_mode mode;
 	uint64_t staleness;
 	uint64_t first_step; /* the first step that will be pushed */
+	/* The largest incarnation of a worker whose pushes the checkpoint holds; 0: none. */
+	uint64_t after_incarnation;
 	enum wire_dtype wire_dtype;
 	const struct table_spec *tables;
 	uint32_t table_count;

@@ -68,6 +68,9 @@ struct trainer {
 	uint64_t audited_step;	   /* of the latest one; UINT64_MAX: none */
 	uint64_t audited_examples; /* that every table had applied then */
 
+	/* The largest incarnation whose pushes a checkpoint of now may hold; 0: of nobody. */
+	uint64_t incarnations;
+
 	/* results and their display */
 	struct report report;
 	struct hot_rows hot;	  /* worker 0, with --dump-metrics: of this run's first epoch */
@@ -149,6 +152,9 @@ struct resume {
 };
 MUST_CHECK enum status resume_find(struct resume *resume, struct train_options *options,
 	struct comm *comm, FILE *out, struct error *err);
+/* The largest incarnation whose pushes the checkpoint holds; 0 where it does not say. */
+MUST_CHECK enum status resume_incarnations(
+	const struct resume *resume, uint64_t *ret, struct error *err);
 /* Checks that model and data are the checkpoint's, and loads dense parameters and tables. */
 MUST_CHECK enum status resume_load(
 	struct trainer *trainer, const struct resume *resume, struct error *err);

@@ -44,6 +44,9 @@ static enum status check_options(const struct rpc_server_options *options, struc
 	if (options->max_message_bytes > RPC_MESSAGE_BYTES_MAX)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "a message has at most %zu bytes",
 			RPC_MESSAGE_BYTES_MAX);
+	if (options->max_connections > RPC_CONNECTIONS_MAX)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "at most %u connections",
+			RPC_CONNECTIONS_MAX);
 	bool mutual = rpc_url_is_tls(options->url) && options->tls && options->tls->ca_file;
 	if (!rpc_url_is_local(options->url) && !options->token && !mutual)
 		return error_set(err, STATUS_PERMISSION_DENIED,
@@ -149,10 +152,10 @@ static enum status listen_on(
 		rv = nng_listener_create(&listener, server->socket, options->url);
 	if (rv != 0)
 		return listen_error(rv, err);
+	enum status status = connections_watch(&server->connections, server->socket, err);
 	/* A client that vanished is noticed; the other transports do not know the option. */
 	(void)nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
-	enum status status = STATUS_OK;
-	if (rpc_url_is_tls(options->url))
+	if (status == STATUS_OK && rpc_url_is_tls(options->url))
 		status = set_listener_tls(listener, options->tls, err);
 	/* The first calls are there before the first request. */
 	if (status == STATUS_OK)
@@ -181,6 +184,8 @@ enum status rpc_server_open(struct rpc_server **ret, const struct rpc_server_opt
 		return status;
 	init_server(server, options, services, service_count);
 	status = make_methods(server, err);
+	if (status == STATUS_OK)
+		status = connections_init(&server->connections, options, server->clock, err);
 	if (options->token && status == STATUS_OK) {
 		status = memory_alloc(&server->token, options->token_bytes, 1, "token", err);
 		if (status == STATUS_OK) {
@@ -219,6 +224,7 @@ void rpc_server_close(struct rpc_server *server)
 		(void)nng_close(server->socket);
 	}
 	rpc_server_free_calls(server);
+	connections_fini(&server->connections);
 	message_pool_fini(&server->spares);
 	pthread_cond_destroy(&server->idle);
 	pthread_mutex_destroy(&server->lock);
@@ -234,7 +240,7 @@ const char *rpc_server_url(const struct rpc_server *server)
 	return server->url;
 }
 
-void rpc_server_stats(const struct rpc_server *server, struct rpc_server_stats *ret)
+void rpc_server_stats(struct rpc_server *server, struct rpc_server_stats *ret)
 {
 	*ret = (struct rpc_server_stats){
 		.requests = atomic_load(&server->requests),
@@ -242,6 +248,7 @@ void rpc_server_stats(const struct rpc_server *server, struct rpc_server_stats *
 		.bytes_received = atomic_load(&server->bytes_received),
 		.bytes_sent = atomic_load(&server->bytes_sent),
 	};
+	connections_count(&server->connections, &ret->connections, &ret->connections_refused);
 }
 
 size_t rpc_server_method_count(const struct rpc_server *server)

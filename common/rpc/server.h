@@ -9,7 +9,8 @@
  *
  * Calls from one client may run at the same time and in any order. The number of unanswered calls
  * is bounded (max_calls); beyond it requests stay in their connections, which slows their senders
- * down.
+ * down. The number of connections is bounded too; one that brings no request with the right token
+ * does not keep its place for long (connections.h).
  *
  * Threads: internally locked. A struct rpc_server_call belongs to whoever has to answer it.
  */
@@ -25,10 +26,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RPC_CALLS_DEFAULT 1024u
+#define RPC_CALLS_DEFAULT	1024u
+#define RPC_CONNECTIONS_DEFAULT 512u
+#define RPC_CONNECTIONS_MAX	65536u
 
 struct rpc_server;
 struct rpc_server_call;
+
+/*
+ * A connection was refused, as `limit` are open: from where, for people. On one of nng's threads,
+ * not to wait and not to call the server.
+ */
+typedef void rpc_refused(void *context, const char *peer, uint32_t limit);
 
 struct rpc_server_options {
 	const char *url;   /* port 0: any that is free */
@@ -37,6 +46,9 @@ struct rpc_server_options {
 	const struct rpc_tls *tls; /* for tls+tcp; used during open only */
 	size_t max_message_bytes;  /* either way; 0: RPC_MESSAGE_BYTES_DEFAULT */
 	uint32_t max_calls;	   /* unanswered at a time; 0: RPC_CALLS_DEFAULT */
+	uint32_t max_connections;  /* open at a time; 0: RPC_CONNECTIONS_DEFAULT */
+	rpc_refused *on_refused;   /* beyond it; NULL: nobody is told */
+	void *refused_context;
 	const struct clock *clock; /* NULL: the real one; borrowed */
 };
 
@@ -59,11 +71,13 @@ const char *rpc_server_url(const struct rpc_server *server);
 
 struct rpc_server_stats {
 	uint64_t requests;
-	uint64_t refused; /* bad frames, unknown methods, wrong tokens */
+	uint64_t refused;	      /* bad frames, unknown methods, wrong tokens */
+	uint64_t connections;	      /* open */
+	uint64_t connections_refused; /* beyond the limit */
 	uint64_t bytes_received;
 	uint64_t bytes_sent;
 };
-void rpc_server_stats(const struct rpc_server *server, struct rpc_server_stats *ret);
+void rpc_server_stats(struct rpc_server *server, struct rpc_server_stats *ret);
 
 /*
  * What was answered of one method, by status; and how long that took from the request's arrival on,
@@ -80,7 +94,7 @@ size_t rpc_server_method_count(const struct rpc_server *server);
 void rpc_server_method_stats(
 	const struct rpc_server *server, size_t method, struct rpc_method_stats *ret);
 
-const struct rpc_server *rpc_server_call_server(const struct rpc_server_call *call);
+struct rpc_server *rpc_server_call_server(const struct rpc_server_call *call);
 
 /* Who calls. Lives as long as the call. */
 struct rpc_caller {

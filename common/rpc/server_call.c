@@ -202,6 +202,7 @@ static enum status read_request(struct rpc_server_call *call, struct error *err)
 	if (!same_token(server, &call->header->token))
 		return error_set(err, STATUS_UNAUTHENTICATED,
 			"the server asks for a token (--token-file) and this is not it");
+	connections_admit(&server->connections, nng_msg_get_pipe(call->message));
 	if (call->header->deadline_ms == 0)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "the request has no deadline");
 	call->raw = frame.raw;
@@ -298,7 +299,7 @@ static void on_aio(void *context)
 		receive(call);
 }
 
-const struct rpc_server *rpc_server_call_server(const struct rpc_server_call *call)
+struct rpc_server *rpc_server_call_server(const struct rpc_server_call *call)
 {
 	return call->server;
 }

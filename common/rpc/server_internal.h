@@ -3,6 +3,7 @@
 #define MARQUEE_RPC_SERVER_INTERNAL_H
 
 #include "common/metrics/prometheus.h"
+#include "common/rpc/connections.h"
 #include "common/rpc/message.h"
 #include "common/rpc/message_pool.h"
 #include "common/rpc/server.h"
@@ -38,7 +39,8 @@ struct rpc_server {
 	size_t service_count;
 	struct rpc_method_record *methods; /* of all services in order; one more for unknown ones */
 	size_t method_count;
-	struct message_pool spares; /* internally locked */
+	struct message_pool spares;	/* internally locked */
+	struct connections connections; /* the same */
 	atomic_uint_fast64_t requests;
 	atomic_uint_fast64_t refused;
 	atomic_uint_fast64_t bytes_received;

@@ -1,13 +1,14 @@
 """Disks that fail while checkpoints are written: full, read-only, failing. The last good one stays, training goes on."""
 import os
+import re
 import signal
 import subprocess
-import sys
 import unittest
 
 from programs import ProgramTest, marquee, program
 
 SIZE_MIB = 16
+FAILING_DISK = os.environ.get("MARQUEE_FAILING_DISK")  # failing_disk.c, where it is built
 
 
 def mount(directory, *options):
@@ -26,6 +27,7 @@ def may_mount():
     return True
 
 
+@unittest.skipUnless(may_mount(), f"mounting a tmpfs of {SIZE_MIB} MiB needs root")
 class Disk(ProgramTest):
     ratings = 20000
 
@@ -105,8 +107,76 @@ class Disk(ProgramTest):
         self.assertEqual(verified.code, 0, verified.err)
 
 
+@unittest.skipUnless(FAILING_DISK, "the sanitizers want to be the first library")
+class InputOutputErrors(ProgramTest):
+    """EIO of one call, or of all from one on, at each of the calls by which a checkpoint comes to be."""
+    ratings = 8000
+    calls = ("open", "mkdir", "pwrite", "fsync", "rename")
+
+    def setUp(self):
+        super().setUp()
+        self.options = ("--data", self.data, "--epochs", 4, "--seed", 5, "--batch-size", 64)
+        self.digest = marquee("train", *self.options).digest()
+
+    def saving(self, name):
+        return "--checkpoint-dir", self.path(name), "--checkpoint-every", 50, "--keep", 100
+
+    def environment(self, name, call, first, count):
+        return {**os.environ, "LD_PRELOAD": FAILING_DISK, "FAILING_DISK_ROOT": self.path(name) + "/", "FAILING_DISK_CALL": call,
+                "FAILING_DISK_FIRST": str(first), "FAILING_DISK_COUNT": str(count), "FAILING_DISK_TOTAL": self.path("total")}
+
+    def total(self, call):
+        """How many of these calls an undisturbed run makes."""
+        result = marquee("train", *self.options, *self.saving("whole-" + call), env=self.environment("whole-" + call, call, 0, 0))
+        self.assertEqual(result.digest(), self.digest)
+        with open(self.path("total")) as file:
+            return int(file.read())
+
+    def all_verify(self, name):
+        """Every checkpoint that is there; their number."""
+        steps = [entry for entry in os.listdir(self.path(name)) if re.fullmatch(r"step-\d+", entry)]
+        for step in steps:
+            verified = marquee("checkpoint", "verify", os.path.join(self.path(name), step))
+            self.assertEqual(verified.code, 0, verified.err)
+        return len(steps)
+
+    def said_at_once(self, text):
+        """The warning comes before training has ended."""
+        warning = re.search(r"warning: checkpoint of step \d+: .*Input/output error.*; training goes on", text)
+        self.assertIsNotNone(warning, text)
+        self.assertLess(warning.start(), text.index("epoch 4/4"))
+
+    def test_one_call_costs_one_checkpoint(self):
+        for call in self.calls:
+            with self.subTest(call=call):
+                job = self.start(program("marquee"), "train", *self.options, *self.saving(call),
+                                 env=self.environment(call, call, self.total(call) // 3, 1))
+                self.assertEqual(job.finish(60), 0, job.text.decode())
+                text = job.text.decode()
+                self.said_at_once(text)
+                self.assertEqual(text.count("; training goes on"), 1, text)
+                self.assertIn(f"digest {self.digest}", text)
+                self.assertGreater(self.all_verify(call), 5)
+
+    def test_all_calls_from_one_on_leave_what_was_good(self):
+        for call in self.calls[2:]:
+            with self.subTest(call=call):
+                environment = self.environment(call, call, self.total(call) // 3, 1 << 40)
+                job = self.start(program("marquee"), "train", *self.options, *self.saving(call), env=environment)
+                self.assertEqual(job.finish(60), 1, job.text.decode())
+                self.said_at_once(job.text.decode())
+                self.assertGreater(self.all_verify(call), 1)
+                self.assertEqual(marquee("train", *self.options, *self.saving(call), "--resume").digest(), self.digest)
+
+    def test_workers_under_mpirun(self):
+        first = self.total("fsync") // 2
+        job = self.start("mpirun", "-n", 2, program("worker"), *self.options, *self.saving("ranks"),
+                         env=self.environment("ranks", "fsync", first, 1))
+        self.assertEqual(job.finish(60), 0, job.text.decode())
+        self.said_at_once(job.text.decode())
+        self.assertIn(f"digest {self.digest}", job.text.decode())
+        self.assertGreater(self.all_verify("ranks"), 5)
+
+
 if __name__ == "__main__":
-    if not may_mount():
-        print("skipped: mounting a tmpfs of 16 MiB needs root")
-        sys.exit(77)
     unittest.main()

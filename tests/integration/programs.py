@@ -104,9 +104,9 @@ def program_of(pid):
 class Line:
     """A process whose output is read line by line, each line with a deadline."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, env=None):
         self.process = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        stdin=subprocess.DEVNULL, start_new_session=True)
+                                        stdin=subprocess.DEVNULL, start_new_session=True, env=env)
         self.text = b""
 
     def wait_for(self, pattern, deadline_s=30):
@@ -183,8 +183,8 @@ class ProgramTest(unittest.TestCase):
     def path(self, name):
         return os.path.join(self.scratch, name)
 
-    def start(self, *arguments):
-        line = Line(*arguments)
+    def start(self, *arguments, env=None):
+        line = Line(*arguments, env=env)
         self.lines.append(line)
         return line
 

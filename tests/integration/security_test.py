@@ -181,6 +181,46 @@ class Attack(ProgramTest):
         self.assertNotIn(b"battery", job.text)
 
 
+class Crowd(ProgramTest):
+    """More connections than a server takes: it says so, and who trains still finds a place."""
+
+    def silent(self, address, count):
+        """Connections that make the transport's handshake and say nothing more; some with a wrong token."""
+        held = []
+        for number in range(count):
+            try:
+                held.append(Peer(address))
+                if number % 2:
+                    held[-1].exchange(frame(b"Stats", b"sesame", b"", b""))
+            except ConnectionError:
+                continue
+        return held
+
+    def test_a_crowd_keeps_nobody_out_for_long(self):
+        token = self.path("token")
+        with open(token, "w") as file:
+            file.write("correct horse battery staple\n")
+        expected = marquee("train", "--data", self.data, *EPOCH).digest()
+        cert, key = certificate(self.path("ours"))
+        tls = ("--tls-cert", cert, "--tls-key", key, "--tls-ca", cert)
+        for listen, ours in (("tcp://127.0.0.1:0", ()), ("tls+tcp://127.0.0.1:0", tls)):
+            with self.subTest(listen=listen):
+                server = Server("0/1", listen, "--token-file", token, "--max-connections", 8, *ours)
+                self.lines.append(server)
+                address = ("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+                if ours:  # no handshake: these never get so far as to have a place
+                    held = [socket.create_connection(address, timeout=20) for _ in range(HALF_OPEN)]
+                else:
+                    held = self.silent(address, 40)
+                    server.wait_for(r"pserver: warning: refused a connection from 127\.0\.0\.1:\d+ .*: 8 are open; "
+                                    r"--max-connections allows more")
+                worker = run(program("worker"), "--data", self.data, *EPOCH, "--servers", server.url, "--token-file", token,
+                             "--connect-timeout", 20, *ours)
+                self.assertEqual(worker.digest(), expected)
+                for peer in held:
+                    peer.close()
+
+
 class Secrets(ProgramTest):
     ratings = 20000
 

@@ -113,6 +113,7 @@ enum status ps_client_join(struct ps_client *client, const struct ps_job *job, s
 	request.seed = job->seed;
 	request.first_step = job->first_step;
 	request.generation = job->generation;
+	request.after_incarnation = job->after_incarnation;
 	request.n_tables = 2;
 	request.tables = pointers;
 	return ps_client_call(client, "Join", &request.base, QUICK_MS, NULL, err);

@@ -32,7 +32,7 @@ struct ps_job {
 	const char *name;
 	uint32_t workers, lanes, staleness;
 	Marquee__Ps__V1__Mode mode;
-	uint64_t seed, first_step, generation;
+	uint64_t seed, first_step, generation, after_incarnation;
 	const char *optimizer; /* with a learning rate of 1 */
 	bool pooled;	       /* table 0 */
 };

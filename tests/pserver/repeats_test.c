@@ -129,6 +129,56 @@ START_TEST(a_late_repeat_behind_newer_pushes_is_not_applied)
 }
 END_TEST
 
+/*
+ * A checkpoint that holds the pushes of incarnations up to 5 goes on on a new server. None of those
+ * is applied to it, whoever comes first.
+ */
+START_TEST(pushes_of_before_the_checkpoint_are_refused_after_the_restart)
+{
+	struct error err;
+	for (int mode = 0; mode <= 2; mode++) {
+		struct ps_server_options options = {.listen_url = "tcp://127.0.0.1:0"};
+		struct ps_client late, restored;
+		struct ps_job job = ps_job_defaults(), before = ps_job_defaults();
+		float initial[DIM], rows[DIM];
+		job.mode = before.mode = (Marquee__Ps__V1__Mode)mode;
+		job.workers = before.workers = 2;
+		job.after_incarnation = 5;
+		assert_ok(ps_server_open(&server, &options, &err), &err);
+		/* A late Join of before finds the server empty; it pushes, and not for long. */
+		ps_client_open(&late, ps_server_url(server), "job", 1, 5);
+		ps_client_open(&restored, ps_server_url(server), "job", 0, 6);
+		assert_ok(ps_client_join(&late, &before, &err), &err);
+		ps_client_start_pull(&late, 0, &id, 1, WAIT_MS);
+		assert_ok(ps_client_finish(&late, initial, 1, &err), &err);
+		ps_client_start_push(&late, 0, 4, &id, &value, 1, WAIT_MS);
+		if (mode == 0)
+			ps_client_wait_for_parked(&restored, 1);
+		else
+			assert_ok(ps_client_finish(&late, NULL, 1, &err), &err);
+		assert_ok(ps_client_join(&restored, &job, &err), &err);
+		if (mode == 0)
+			assert_fails(ps_client_finish(&late, NULL, 1, &err), STATUS_ABORTED, &err,
+				"started again");
+		ps_client_start_pull(&restored, 0, &id, 1, WAIT_MS);
+		assert_ok(ps_client_finish(&restored, rows, 1, &err), &err);
+		ck_assert_mem_eq(rows, initial, sizeof(rows));
+		ck_assert_uint_eq(ps_client_stats(&restored)->pushes_applied, 0);
+		/* Nor does it come back, as itself or saying the same as the others. */
+		ps_client_start_push(&late, 0, 4, &id, &value, 1, WAIT_MS);
+		assert_fails(ps_client_finish(&late, NULL, 1, &err), STATUS_FAILED_PRECONDITION,
+			&err, "has not joined");
+		assert_fails(ps_client_join(&late, &before, &err), STATUS_FAILED_PRECONDITION, &err,
+			"worker 1 of incarnation 5 is of before the checkpoint");
+		assert_fails(ps_client_join(&late, &job, &err), STATUS_INVALID_ARGUMENT, &err,
+			"goes on after incarnation 5 and is itself 5");
+		ps_client_close(&late);
+		ps_client_close(&restored);
+		ps_server_close(server);
+	}
+}
+END_TEST
+
 START_TEST(numbers_are_new_once_in_whatever_order_they_come)
 {
 	uint64_t seed = clock_now_ns(clock_real());
@@ -184,6 +234,7 @@ int main(void)
 	const TTest *const cases[] = {a_repeat_of_an_applied_push_is_acknowledged_and_not_applied,
 		a_repeat_of_a_waiting_push_takes_its_place_and_is_added_once,
 		a_late_repeat_behind_newer_pushes_is_not_applied,
+		pushes_of_before_the_checkpoint_are_refused_after_the_restart,
 		numbers_are_new_once_in_whatever_order_they_come,
 		a_jump_ahead_forgets_what_lies_far_behind, NULL};
 	return run_cases("repeats", cases);

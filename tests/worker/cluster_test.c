@@ -1,4 +1,6 @@
 /* Whole clusters in one process: the bits do not depend on who does the work, or how it travels. */
+#include "common/checkpoint/directory.h"
+#include "common/checkpoint/json_field.h"
 #include "tests/support/cluster.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
@@ -152,6 +154,55 @@ START_TEST(a_job_resumes_with_other_numbers_of_workers_and_servers)
 }
 END_TEST
 
+/* The servers' mark in the newest checkpoint: the largest incarnation whose pushes it may hold. */
+static uint64_t saved_incarnation(const char *directory)
+{
+	struct checkpoint found = {0};
+	struct error error;
+	uint64_t incarnation;
+	assert_ok(checkpoint_newest_verified(&found, directory, &error), &error);
+	assert_ok(json_field_u64(found.manifest.servers, "incarnation", &incarnation, &error),
+		&error);
+	checkpoint_fini(&found);
+	return incarnation;
+}
+
+/* Whatever the clock says: the cluster's stands at 1. */
+START_TEST(a_job_that_resumes_has_newer_incarnations_than_the_checkpoint)
+{
+	char directory[PATH_SIZE];
+	struct cluster cluster = job();
+	struct error error;
+	struct train_result result;
+	scratch_open(directory);
+	cluster.options.checkpoint_dir = directory;
+	cluster.options.resume = true;
+	for (uint32_t start = 1; start <= 3; start++) {
+		cluster.workers = start;
+		cluster.servers = 4 - start;
+		cluster.options.max_steps = start;
+		train(&cluster);
+		ck_assert_uint_eq(saved_incarnation(directory), start);
+	}
+	/* Embedded tables take pushes of nobody else; the mark goes on to who has servers again. */
+	cluster.workers = 1;
+	cluster.servers = 0;
+	cluster.options.max_steps = 4;
+	train(&cluster);
+	ck_assert_uint_eq(saved_incarnation(directory), 3);
+	/* No room above it: a mark that nobody made. */
+	struct checkpoint found = {0};
+	assert_ok(checkpoint_newest_verified(&found, directory, &error), &error);
+	json_object_set_new(found.manifest.servers, "incarnation", json_from_u64(UINT64_MAX));
+	assert_ok(manifest_write(&found.manifest, found.path, &error), &error);
+	checkpoint_fini(&found);
+	cluster.options.max_steps = 5;
+	assert_fails(cluster_train(&cluster, &result, &error), STATUS_DATA_LOSS, &error,
+		"'incarnation' is too large");
+	scratch_close(directory);
+}
+END_TEST
+
 /* What worker 0 alone runs into ends all of them, at once and in its words. */
 START_TEST(a_disk_that_is_full_of_metrics_ends_every_worker)
 {
@@ -300,6 +351,7 @@ int main(void)
 		every_transport_gives_the_same_bits,
 		every_optimizer_gives_the_same_bits_on_a_cluster,
 		a_job_resumes_with_other_numbers_of_workers_and_servers,
+		a_job_that_resumes_has_newer_incarnations_than_the_checkpoint,
 		a_disk_that_is_full_of_metrics_ends_every_worker,
 		bytes_on_the_wire_are_those_of_the_epoch, ssp_and_async_end_near_sync,
 		one_asynchronous_worker_is_a_synchronous_one, asynchronous_jobs_resume, NULL};

@@ -1,0 +1,222 @@
+/* A server's connections: how many, who is refused, and who loses a place. */
+#include "common/rpc/connections.h"
+
+#include "common/base/clock.h"
+#include "tests/common/rpc/echo_service.h"
+#include "tests/support/scratch.h"
+#include "tests/support/suite.h"
+
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LIMIT	 4u
+#define WAIT_MS	 10000u
+#define NS_PER_S UINT64_C(1000000000)
+
+static struct echo_service echo;
+static struct rpc_server *server;
+static atomic_uint_fast64_t time_ns = NS_PER_S;
+static atomic_uint refused;
+static char refused_peer[64];
+
+static uint64_t now_ns(const struct clock *clock)
+{
+	(void)clock;
+	return atomic_load(&time_ns);
+}
+
+static void on_refused(void *context, const char *peer, uint32_t limit)
+{
+	ck_assert_ptr_eq(context, &echo);
+	ck_assert_uint_eq(limit, LIMIT);
+	if (atomic_load(&refused) == 0)
+		snprintf(refused_peer, sizeof(refused_peer), "%s", peer);
+	atomic_fetch_add(&refused, 1);
+}
+
+static void open_all(const char *url, const char *token)
+{
+	static const struct clock clock = {.now_ns = now_ns};
+	const struct rpc_server_options options = {.url = url,
+		.token = token,
+		.token_bytes = token ? strlen(token) : 0,
+		.max_connections = LIMIT,
+		.on_refused = on_refused,
+		.refused_context = &echo,
+		.clock = &clock};
+	atomic_store(&refused, 0);
+	echo_init(&echo);
+	server = echo_open(&echo, &options);
+}
+
+static void close_all(void)
+{
+	echo_stop(&echo);
+	rpc_server_close(server);
+	echo_fini(&echo);
+}
+
+static struct rpc_server_stats stats(void)
+{
+	struct rpc_server_stats found;
+	rpc_server_stats(server, &found);
+	return found;
+}
+
+static void wait_for_connections(uint64_t count)
+{
+	while (stats().connections != count)
+		sched_yield();
+}
+
+static struct rpc_channel *connect_with(const char *token)
+{
+	const struct rpc_channel_options options = {
+		.connect_ms = WAIT_MS, .token = token, .token_bytes = token ? strlen(token) : 0};
+	return echo_connect(rpc_server_url(server), &options);
+}
+
+/* A connection that makes the transport's handshake, over TCP or a local socket, and says nothing.
+ */
+static int connect_silent(void)
+{
+	static const unsigned char greeting[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+	const char *url = rpc_server_url(server);
+	int silent;
+	if (strncmp(url, "ipc://", 6) == 0) {
+		struct sockaddr_un address = {.sun_family = AF_UNIX};
+		snprintf(address.sun_path, sizeof(address.sun_path), "%s", url + 6);
+		silent = socket(AF_UNIX, SOCK_STREAM, 0);
+		ck_assert_int_eq(connect(silent, (void *)&address, sizeof(address)), 0);
+	} else {
+		const uint16_t port = (uint16_t)atoi(strrchr(url, ':') + 1);
+		const struct sockaddr_in address = {.sin_family = AF_INET,
+			.sin_port = htons(port),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		silent = socket(AF_INET, SOCK_STREAM, 0);
+		ck_assert_int_eq(connect(silent, (const void *)&address, sizeof(address)), 0);
+	}
+	ck_assert_int_eq(send(silent, greeting, sizeof(greeting), MSG_NOSIGNAL), sizeof(greeting));
+	return silent;
+}
+
+static void is_refused(void)
+{
+	char byte;
+	const unsigned int before = atomic_load(&refused);
+	int silent = connect_silent();
+	/* It gets the server's greeting, and the end. */
+	while (recv(silent, &byte, 1, 0) > 0)
+		;
+	close(silent);
+	ck_assert_uint_eq(atomic_load(&refused), before + 1);
+	ck_assert_uint_eq(stats().connections_refused, before + 1);
+	ck_assert_uint_eq(stats().connections, LIMIT);
+}
+
+static void works(struct rpc_channel *channel)
+{
+	struct error err;
+	struct rpc_call *call;
+	struct rpc_reply reply;
+	struct rpc_call_traffic traffic;
+	Marquee__Ps__V1__PullRequest body;
+	const struct rpc_request request = echo_request(&body, "here", 4, WAIT_MS);
+	assert_ok(rpc_call_new(&call, channel, &err), &err);
+	assert_ok(rpc_call_blocking(call, &request, &reply, &err), &err);
+	rpc_call_traffic(call, &traffic);
+	ck_assert_uint_eq(traffic.messages, 2); /* its connection was never lost */
+	rpc_call_free(call);
+}
+
+static void check_limit(const char *url)
+{
+	struct rpc_channel *channels[LIMIT];
+	open_all(url, NULL);
+	for (uint32_t i = 0; i < LIMIT; i++)
+		channels[i] = connect_with(NULL);
+	/* However long they have been there: they are let in. */
+	atomic_fetch_add(&time_ns, 3600 * NS_PER_S);
+	is_refused();
+	for (uint32_t i = 0; i < LIMIT; i++)
+		works(channels[i]);
+	/* One that goes makes room. */
+	rpc_channel_close(channels[0]);
+	channels[0] = connect_with(NULL);
+	is_refused();
+	for (uint32_t i = 0; i < LIMIT; i++)
+		rpc_channel_close(channels[i]);
+	wait_for_connections(0);
+	close_all();
+}
+
+START_TEST(connections_beyond_the_limit_are_refused_and_told_with_their_address)
+{
+	char directory[PATH_SIZE], url[128];
+	check_limit("tcp://127.0.0.1:0");
+	ck_assert_int_eq(strncmp(refused_peer, "127.0.0.1:", 10), 0);
+	scratch_open(directory);
+	snprintf(url, sizeof(url), "ipc://%.90s/s", directory);
+	check_limit(url);
+	ck_assert_str_eq(refused_peer, "a process of this machine");
+	scratch_close(directory);
+}
+END_TEST
+
+START_TEST(who_is_silent_keeps_a_place_for_five_seconds)
+{
+	int silent[2 * LIMIT];
+	struct rpc_channel *worker, *another;
+	open_all("tcp://127.0.0.1:0", "secret");
+	for (uint32_t i = 0; i < LIMIT; i++)
+		silent[i] = connect_silent();
+	wait_for_connections(LIMIT);
+	atomic_fetch_add(&time_ns, 4 * NS_PER_S);
+	is_refused();
+	atomic_fetch_add(&time_ns, NS_PER_S);
+	worker = connect_with("secret");
+	wait_for_connections(1);
+	for (uint32_t i = 1; i < LIMIT; i++)
+		silent[LIMIT + i] = connect_silent();
+	wait_for_connections(LIMIT);
+	is_refused();
+	atomic_fetch_add(&time_ns, 5 * NS_PER_S);
+	another = connect_with("secret");
+	wait_for_connections(2);
+	works(worker);
+	works(another);
+	rpc_channel_close(worker);
+	rpc_channel_close(another);
+	for (uint32_t i = 0; i < 2 * LIMIT; i++)
+		if (i != LIMIT)
+			close(silent[i]);
+	close_all();
+}
+END_TEST
+
+START_TEST(a_limit_that_cannot_be_is_refused)
+{
+	struct error err;
+	struct rpc_server *none;
+	const struct rpc_server_options options = {
+		.url = "inproc://limits", .max_connections = RPC_CONNECTIONS_MAX + 1};
+	assert_fails(rpc_server_open(&none, &options, NULL, 0, &err), STATUS_INVALID_ARGUMENT, &err,
+		"at most 65536 connections");
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const cases[] = {
+		connections_beyond_the_limit_are_refused_and_told_with_their_address,
+		who_is_silent_keeps_a_place_for_five_seconds, a_limit_that_cannot_be_is_refused,
+		NULL};
+	return run_cases("connections", cases);
+}
