@@ -4,6 +4,7 @@
 #include "launcher/last_words.h"
 #include "launcher/lines.h"
 #include "launcher/process.h"
+#include "launcher/start.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,11 +16,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define URL_SIZE	 LAST_WORDS_URL_SIZE
-#define SERVER_HOST	 "127.0.0.1"
 #define DRAIN_TIMEOUT_MS 1000u
 #define NEVER		 UINT64_MAX
-#define SECRET_ARGUMENTS 8u /* at most */
 
 enum phase {
 	PHASE_STARTING,
@@ -33,9 +31,9 @@ enum phase {
 struct attempt {
 	const struct launch_programs *programs;
 	const struct launch_options *options;
-	struct process *processes; /* [servers + 1]: the servers, then mpirun */
-	char (*urls)[URL_SIZE];	   /* [servers]; empty until the server is ready */
-	struct pollfd *polled;	   /* [1 + 2 * (servers + 1)] */
+	struct process *processes;    /* [servers + 1]: the servers, then mpirun */
+	char (*urls)[START_URL_SIZE]; /* [servers]; empty until the server is ready */
+	struct pollfd *polled;	      /* [1 + 2 * (servers + 1)] */
 	const struct signals *signals;
 	uint32_t number;
 
@@ -103,26 +101,6 @@ static void fail_curably(struct attempt *attempt, const struct error *err)
 	fail(attempt, err);
 }
 
-/*
- * Takes the URL from a server's line "pserver: ready URL shard I/N"; false when it is another
- * line, or names another shard.
- */
-static bool parse_ready(const char *line, uint32_t server, uint32_t servers, char url[URL_SIZE])
-{
-	static const char start[] = "pserver: ready ";
-	char end[40];
-	snprintf(end, sizeof(end), " shard %u/%u", server, servers);
-	if (strncmp(line, start, sizeof(start) - 1) != 0)
-		return false;
-	line += sizeof(start) - 1;
-	size_t length = strcspn(line, " ,");
-	if (length == 0 || length >= URL_SIZE || strcmp(line + length, end) != 0)
-		return false;
-	memcpy(url, line, length);
-	url[length] = '\0';
-	return true;
-}
-
 struct line_context {
 	struct attempt *attempt;
 	size_t index; /* of the process */
@@ -136,7 +114,7 @@ static enum status on_line(void *context, const char *line, size_t length, struc
 	uint32_t server = (uint32_t)from->index;
 	uint32_t servers = attempt->options->servers;
 	if (server < servers && attempt->urls[server][0] == '\0' &&
-		parse_ready(line, server, servers, attempt->urls[server]))
+		start_heard_ready(line, server, servers, attempt->urls[server]))
 		attempt->ready++;
 	const char *began = attempt->options->began_line;
 	if (server == servers && began && strncmp(line, began, strlen(began)) == 0)
@@ -164,103 +142,6 @@ static enum status forward(
 		close(stream->descriptor);
 		stream->descriptor = -1;
 	}
-	return status;
-}
-
-/* How servers and workers know each other: files, so that no secret is seen in a list of processes.
- */
-static size_t add_secrets(const char **argv, const struct launch_options *options)
-{
-	const char *const pairs[SECRET_ARGUMENTS / 2][2] = {
-		{"--token-file", options->token_file},
-		{"--tls-cert", options->tls.cert_file},
-		{"--tls-key", options->tls.key_file},
-		{"--tls-ca", options->tls.ca_file},
-	};
-	size_t count = 0;
-	for (size_t i = 0; i < SECRET_ARGUMENTS / 2; i++)
-		if (pairs[i][1]) {
-			argv[count++] = pairs[i][0];
-			argv[count++] = pairs[i][1];
-		}
-	return count;
-}
-
-static enum status start_servers(struct attempt *attempt, struct error *err)
-{
-	const struct launch_options *options = attempt->options;
-	enter(attempt, PHASE_STARTING, ready_timeout_ms(attempt));
-	for (uint32_t i = 0; i < options->servers; i++) {
-		char listen[URL_SIZE], shard[32];
-		snprintf(listen, sizeof(listen), "%s://%s:0",
-			options->tls.cert_file ? "tls+tcp" : "tcp",
-			options->server_host ? options->server_host : SERVER_HOST);
-		snprintf(shard, sizeof(shard), "%u/%u", i, options->servers);
-		const char *argv[SECRET_ARGUMENTS + 6] = {
-			attempt->programs->pserver, "--listen", listen, "--shard", shard};
-		argv[5 + add_secrets(argv + 5, options)] = NULL;
-		enum status status = process_start(&attempt->processes[i], argv, err);
-		if (status != STATUS_OK)
-			return status;
-	}
-	return STATUS_OK;
-}
-
-/* "URL,URL,..." as owned text. */
-static enum status join_urls(const struct attempt *attempt, char **ret, struct error *err)
-{
-	uint32_t servers = attempt->options->servers;
-	char *text;
-	enum status status = memory_alloc(&text, servers, URL_SIZE, "server addresses", err);
-	if (status != STATUS_OK)
-		return status;
-	char *at = text;
-	for (uint32_t i = 0; i < servers; i++)
-		at += snprintf(at, URL_SIZE, "%s%s", i ? "," : "", attempt->urls[i]);
-	*ret = text;
-	return STATUS_OK;
-}
-
-static enum status start_workers(struct attempt *attempt, struct error *err)
-{
-	const struct launch_options *options = attempt->options;
-	const struct launch_arguments *own =
-		attempt->number == 0 ? &options->arguments : &options->restart_arguments;
-	char *urls = NULL;
-	const char **argv = NULL;
-	char workers[16], generation[16];
-	enum status status = join_urls(attempt, &urls, err);
-	if (status != STATUS_OK)
-		return status;
-	status = memory_alloc(
-		&argv, own->count + SECRET_ARGUMENTS + 11, sizeof(*argv), "arguments", err);
-	if (status != STATUS_OK)
-		goto cleanup;
-	snprintf(workers, sizeof(workers), "%u", options->workers);
-	size_t at = 0;
-	argv[at++] = attempt->programs->mpirun;
-	if (options->hostfile) {
-		argv[at++] = "-f";
-		argv[at++] = options->hostfile;
-	}
-	argv[at++] = "-n";
-	argv[at++] = workers;
-	argv[at++] = attempt->programs->worker;
-	argv[at++] = "--servers";
-	argv[at++] = urls;
-	at += add_secrets(argv + at, options);
-	if (attempt->number > 0) {
-		snprintf(generation, sizeof(generation), "%u", attempt->number);
-		argv[at++] = "--generation";
-		argv[at++] = generation;
-	}
-	for (size_t i = 0; i < own->count; i++)
-		argv[at++] = own->values[i];
-	argv[at] = NULL;
-	status = process_start(workers_of(attempt), argv, err);
-cleanup:
-	free(argv);
-	free(urls);
 	return status;
 }
 
@@ -380,7 +261,8 @@ static void advance(struct attempt *attempt)
 	struct error err;
 	if (attempt->phase == PHASE_STARTING && attempt->ready == attempt->options->servers) {
 		enter(attempt, PHASE_WORKING, 0);
-		if (start_workers(attempt, &err) != STATUS_OK)
+		if (start_workers(workers_of(attempt), attempt->programs, attempt->options,
+			    attempt->urls, attempt->number, &err) != STATUS_OK)
 			fail(attempt, &err);
 	}
 	if (attempt->phase == PHASE_STOPPING_WORKERS && !workers_of(attempt)->running) {
@@ -436,6 +318,16 @@ static void forward_all(struct attempt *attempt)
 			forward(&process->errors, &errors, &err) != STATUS_OK)
 			fail(attempt, &err);
 	}
+}
+
+static enum status start_servers(struct attempt *attempt, struct error *err)
+{
+	enum status status = STATUS_OK;
+	enter(attempt, PHASE_STARTING, ready_timeout_ms(attempt));
+	for (uint32_t i = 0; i < attempt->options->servers && status == STATUS_OK; i++)
+		status = start_server(
+			&attempt->processes[i], attempt->programs, attempt->options, i, err);
+	return status;
 }
 
 static void run_phases(struct attempt *attempt)
