@@ -3,13 +3,14 @@
 #include "common/base/file.h"
 #include "common/data/synth.h"
 #include "pserver/service.h"
-#include "tests/support/scratch.h"
 #include "tests/support/suite.h"
 #include "tests/support/thread_comm.h"
 #include "worker/params_remote.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
+
+char cluster_shared_data[PATH_SIZE];
 
 struct running {
 	const struct cluster *cluster;
@@ -153,4 +154,15 @@ void cluster_data(const char *directory, uint64_t users, uint64_t movies, uint64
 	struct synth_report report;
 	struct error error;
 	assert_ok(synth_generate(&options, &report, &error), &error);
+}
+
+void cluster_open_shared_data(void)
+{
+	scratch_open(cluster_shared_data);
+	cluster_data(cluster_shared_data, 200, 120, CLUSTER_SHARED_RATINGS);
+}
+
+void cluster_close_shared_data(void)
+{
+	scratch_close(cluster_shared_data);
 }

@@ -5,6 +5,7 @@
 #ifndef MARQUEE_TESTS_CLUSTER_H
 #define MARQUEE_TESTS_CLUSTER_H
 
+#include "tests/support/scratch.h"
 #include "worker/options.h"
 #include "worker/trainer.h"
 
@@ -36,5 +37,11 @@ struct train_options cluster_options(const char *data);
 
 /* Small generated data in ml-1m's layout; fails the test when it cannot be made. */
 void cluster_data(const char *directory, uint64_t users, uint64_t movies, uint64_t ratings);
+
+/* One such directory for a whole program: for run_cases_around(). */
+#define CLUSTER_SHARED_RATINGS 5000u
+extern char cluster_shared_data[PATH_SIZE];
+void cluster_open_shared_data(void);
+void cluster_close_shared_data(void);
 
 #endif

@@ -15,11 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RATINGS	    5000u
 #define BATCH	    1024u
 #define EPOCH_STEPS 5u
-
-static char data[PATH_SIZE];
 
 enum fault { NOTHING, LOSE, DOUBLE };
 
@@ -87,7 +84,7 @@ static struct cluster job_of(uint32_t workers, uint32_t servers, enum train_mode
 {
 	struct cluster cluster = {.workers = workers,
 		.servers = servers,
-		.options = cluster_options(data),
+		.options = cluster_options(cluster_shared_data),
 		.wrap = replace};
 	cluster.options.mode = mode;
 	cluster.options.staleness = 2;
@@ -132,10 +129,11 @@ START_TEST(embedded_tables_that_lose_a_push_or_apply_one_twice_fail_the_job)
 {
 	struct cluster cluster = job_of(1, 0, MODE_SYNC);
 	expect_none(&cluster);
-	expect(&cluster, LOSE, 2, RATINGS - BATCH, RATINGS);
-	expect(&cluster, DOUBLE, 2, RATINGS + BATCH, RATINGS);
+	expect(&cluster, LOSE, 2, CLUSTER_SHARED_RATINGS - BATCH, CLUSTER_SHARED_RATINGS);
+	expect(&cluster, DOUBLE, 2, CLUSTER_SHARED_RATINGS + BATCH, CLUSTER_SHARED_RATINGS);
 	/* In the second epoch: the sums go on. */
-	expect(&cluster, LOSE, EPOCH_STEPS, 2 * RATINGS - BATCH, 2 * RATINGS);
+	expect(&cluster, LOSE, EPOCH_STEPS, 2 * CLUSTER_SHARED_RATINGS - BATCH,
+		2 * CLUSTER_SHARED_RATINGS);
 }
 END_TEST
 
@@ -144,10 +142,10 @@ START_TEST(a_segment_lost_on_its_way_to_servers_fails_the_job)
 	const uint64_t half = BATCH / 2; /* worker 0's lanes */
 	struct cluster cluster = job_of(2, 3, MODE_SYNC);
 	expect_none(&cluster);
-	expect(&cluster, LOSE, 3, RATINGS - half, RATINGS);
+	expect(&cluster, LOSE, 3, CLUSTER_SHARED_RATINGS - half, CLUSTER_SHARED_RATINGS);
 	cluster.options.wire_dtype = WIRE_BF16;
 	expect_none(&cluster);
-	expect(&cluster, LOSE, 3, RATINGS - half, RATINGS);
+	expect(&cluster, LOSE, 3, CLUSTER_SHARED_RATINGS - half, CLUSTER_SHARED_RATINGS);
 }
 END_TEST
 
@@ -156,7 +154,7 @@ START_TEST(a_segment_lost_in_memory_that_ranks_share_fails_the_job)
 	struct cluster cluster = job_of(2, 2, MODE_SYNC);
 	cluster.hosted = true;
 	expect_none(&cluster);
-	expect(&cluster, LOSE, 3, RATINGS - BATCH / 2, RATINGS);
+	expect(&cluster, LOSE, 3, CLUSTER_SHARED_RATINGS - BATCH / 2, CLUSTER_SHARED_RATINGS);
 }
 END_TEST
 
@@ -166,8 +164,10 @@ START_TEST(a_push_that_is_applied_twice_on_arrival_fails_the_job)
 	for (size_t i = 0; i < 2; i++) {
 		struct cluster cluster = job_of(2, 2, modes[i]);
 		expect_none(&cluster);
-		expect(&cluster, DOUBLE, 2, RATINGS + BATCH / 2, RATINGS);
-		expect(&cluster, LOSE, 2, RATINGS - BATCH / 2, RATINGS);
+		expect(&cluster, DOUBLE, 2, CLUSTER_SHARED_RATINGS + BATCH / 2,
+			CLUSTER_SHARED_RATINGS);
+		expect(&cluster, LOSE, 2, CLUSTER_SHARED_RATINGS - BATCH / 2,
+			CLUSTER_SHARED_RATINGS);
 	}
 }
 END_TEST
@@ -217,7 +217,8 @@ START_TEST(a_resumed_job_goes_on_with_the_sums_of_its_checkpoint)
 		cluster.options.resume = true;
 		cluster.workers = 1;
 		cluster.servers = jobs[i].servers ? 1 : 0;
-		expect(&cluster, LOSE, EPOCH_STEPS + 3, 2 * RATINGS - BATCH, 2 * RATINGS);
+		expect(&cluster, LOSE, EPOCH_STEPS + 3, 2 * CLUSTER_SHARED_RATINGS - BATCH,
+			2 * CLUSTER_SHARED_RATINGS);
 		expect_none(&cluster);
 		scratch_close(root);
 	}
@@ -243,17 +244,6 @@ START_TEST(no_checkpoint_is_written_of_tables_that_fail_the_audit)
 }
 END_TEST
 
-static void make_data(void)
-{
-	scratch_open(data);
-	cluster_data(data, 200, 120, RATINGS);
-}
-
-static void remove_data(void)
-{
-	scratch_close(data);
-}
-
 int main(void)
 {
 	const TTest *const cases[] = {
@@ -264,5 +254,6 @@ int main(void)
 		dense_parameters_on_servers_are_audited_too,
 		a_resumed_job_goes_on_with_the_sums_of_its_checkpoint,
 		no_checkpoint_is_written_of_tables_that_fail_the_audit, NULL};
-	return run_cases_around("audit", cases, make_data, remove_data);
+	return run_cases_around(
+		"audit", cases, cluster_open_shared_data, cluster_close_shared_data);
 }

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char data[PATH_SIZE];
-
 static struct train_result train(const struct cluster *cluster)
 {
 	struct train_result result;
@@ -24,7 +22,7 @@ static struct train_result train(const struct cluster *cluster)
 
 static struct cluster job(void)
 {
-	struct cluster cluster = {.workers = 1, .options = cluster_options(data)};
+	struct cluster cluster = {.workers = 1, .options = cluster_options(cluster_shared_data)};
 	cluster.options.epochs = 1;
 	return cluster;
 }
@@ -332,17 +330,6 @@ START_TEST(asynchronous_jobs_resume)
 }
 END_TEST
 
-static void make_data(void)
-{
-	scratch_open(data);
-	cluster_data(data, 200, 120, 5000);
-}
-
-static void remove_data(void)
-{
-	scratch_close(data);
-}
-
 int main(void)
 {
 	const TTest *const cases[] = {every_number_of_workers_and_servers_gives_the_same_bits,
@@ -355,5 +342,6 @@ int main(void)
 		a_disk_that_is_full_of_metrics_ends_every_worker,
 		bytes_on_the_wire_are_those_of_the_epoch, ssp_and_async_end_near_sync,
 		one_asynchronous_worker_is_a_synchronous_one, asynchronous_jobs_resume, NULL};
-	return run_cases_around("cluster", cases, make_data, remove_data);
+	return run_cases_around(
+		"cluster", cases, cluster_open_shared_data, cluster_close_shared_data);
 }

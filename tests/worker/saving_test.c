@@ -19,12 +19,10 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define EPOCH_STEPS  5u /* of the data below, in batches of 1024 */
+#define EPOCH_STEPS  5u /* of the shared data, in batches of 1024 */
 #define EVERY	     3u
 #define BEHIND_STEPS 3u /* that are pushed before a cut is read */
 #define PATIENCE_S   30
-
-static char data[PATH_SIZE];
 
 /* ---- tables whose cut is read late, or not at all ---- */
 
@@ -40,6 +38,7 @@ struct gate {
 
 struct late {
 	struct params params; /* first: the interface */
+	struct params_operations operations;
 	struct params *inner;
 	struct params_step started[PARAMS_SLOTS];
 	struct gate *gate;
@@ -194,39 +193,30 @@ static void late_free(struct params *params)
 
 static struct params *make_late(void *context, struct params *inner)
 {
-	static const struct params_operations alone = {
-		.exchange = exchange,
-		.exchange_table = exchange_table,
-		.snapshot = snapshot,
-		.cut = cut,
-		.read_cut = read_cut,
-		.uncut = uncut,
-		.restore = restore,
-		.digest = digest,
-		.audit = audit,
-		.restore_examples = restore_examples,
-		.leave = leave,
-		.free = late_free,
-	};
-	static const struct params_operations remote = {
-		.exchange = exchange,
-		.exchange_start = exchange_start,
-		.exchange_finish = exchange_finish,
-		.snapshot = snapshot,
-		.cut = cut,
-		.read_cut = read_cut,
-		.uncut = uncut,
-		.restore = restore,
-		.digest = digest,
-		.audit = audit,
-		.restore_examples = restore_examples,
-		.leave = leave,
-		.free = late_free,
-	};
 	struct late *late = calloc(1, sizeof(*late));
 	ck_assert(late != NULL);
 	late->params = *inner;
-	late->params.operations = inner->operations->exchange_table ? &alone : &remote;
+	late->operations = (struct params_operations){
+		.exchange = exchange,
+		.snapshot = snapshot,
+		.cut = cut,
+		.read_cut = read_cut,
+		.uncut = uncut,
+		.restore = restore,
+		.digest = digest,
+		.audit = audit,
+		.restore_examples = restore_examples,
+		.leave = leave,
+		.free = late_free,
+	};
+	/* Which of these there are decides how a trainer exchanges its steps. */
+	if (inner->operations->exchange_table)
+		late->operations.exchange_table = exchange_table;
+	if (inner->operations->exchange_start) {
+		late->operations.exchange_start = exchange_start;
+		late->operations.exchange_finish = exchange_finish;
+	}
+	late->params.operations = &late->operations;
 	late->inner = inner;
 	late->gate = context;
 	return &late->params;
@@ -258,8 +248,9 @@ static void digest_text(const struct cluster *cluster, char text[DIGEST_TEXT_SIZ
 static struct cluster job_of(uint32_t workers, uint32_t servers, enum train_mode mode,
 	enum optimizer_kind optimizer, uint64_t steps)
 {
-	struct cluster cluster = {
-		.workers = workers, .servers = servers, .options = cluster_options(data)};
+	struct cluster cluster = {.workers = workers,
+		.servers = servers,
+		.options = cluster_options(cluster_shared_data)};
 	cluster.options.mode = mode;
 	cluster.options.optimizer = optimizer_defaults(optimizer);
 	cluster.options.batch_size = 1024;
@@ -546,17 +537,6 @@ START_TEST(a_checkpoint_that_comes_too_soon_is_left_out_with_a_warning)
 }
 END_TEST
 
-static void make_data(void)
-{
-	scratch_open(data);
-	cluster_data(data, 200, 120, 5000);
-}
-
-static void remove_data(void)
-{
-	scratch_close(data);
-}
-
 int main(void)
 {
 	const TTest *const cases[] = {embedded_tables_are_saved_as_they_were_at_the_step,
@@ -567,5 +547,6 @@ int main(void)
 		a_last_checkpoint_that_fails_is_the_runs_failure,
 		a_disk_that_is_full_costs_no_training_and_leaves_no_leftovers,
 		a_checkpoint_that_comes_too_soon_is_left_out_with_a_warning, NULL};
-	return run_cases_around("saving", cases, make_data, remove_data);
+	return run_cases_around(
+		"saving", cases, cluster_open_shared_data, cluster_close_shared_data);
 }

@@ -13,11 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static char data[PATH_SIZE];
-
 static struct cluster one_process(void)
 {
-	struct cluster cluster = {.workers = 1, .options = cluster_options(data)};
+	struct cluster cluster = {.workers = 1, .options = cluster_options(cluster_shared_data)};
 	cluster.options.epochs = 1;
 	return cluster;
 }
@@ -326,7 +324,7 @@ START_TEST(test_ratings_may_lie_elsewhere_after_a_resume)
 	struct error error;
 	size_t size;
 	scratch_open(directory);
-	char *text = scratch_read(scratch_path(ratings, data, "ratings.dat"), &size);
+	char *text = scratch_read(scratch_path(ratings, cluster_shared_data, "ratings.dat"), &size);
 	scratch_write(scratch_path(first, directory, "first.dat"), text, size);
 	cluster.options.checkpoint_dir = directory;
 	cluster.options.test_ratings = first;
@@ -493,17 +491,6 @@ START_TEST(zero_steps_write_the_initial_parameters)
 }
 END_TEST
 
-static void make_data(void)
-{
-	scratch_open(data);
-	cluster_data(data, 200, 120, 5000);
-}
-
-static void remove_data(void)
-{
-	scratch_close(data);
-}
-
 int main(void)
 {
 	const TTest *const cases[] = {every_number_of_threads_gives_the_same_bits,
@@ -523,5 +510,6 @@ int main(void)
 		a_target_without_test_ratings_is_refused,
 		a_job_that_reached_its_target_does_not_go_on_when_resumed,
 		any_cut_of_the_data_trains_every_example_once_an_epoch, NULL};
-	return run_cases_around("trainer", cases, make_data, remove_data);
+	return run_cases_around(
+		"trainer", cases, cluster_open_shared_data, cluster_close_shared_data);
 }
