@@ -1,6 +1,7 @@
 /* What a training run needs before its first step: data, model, lanes, buffers, tables. */
 #include "common/base/memory.h"
 #include "common/checkpoint/directory.h"
+#include "common/model/model_record.h"
 #include "worker/event_log.h"
 #include "worker/trainer_internal.h"
 
@@ -86,9 +87,7 @@ static enum status open_model(struct trainer *trainer, struct error *err)
 	enum status status = model_new(&trainer->model, &trainer->options.model, &sizes, err);
 	if (status != STATUS_OK)
 		return status;
-	trainer->model_json =
-		json_pack("{s:o, s:o}", "config", model_config_to_json(&trainer->options.model),
-			"sizes", model_sizes_to_json(&sizes));
+	trainer->model_json = model_record_to_json(&trainer->options.model, &sizes);
 	if (!trainer->model_json)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "model description: no memory");
 	return dense_init(&trainer->dense, trainer->model, trainer->options.seed,

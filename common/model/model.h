@@ -69,12 +69,6 @@ struct model_sizes {
 	uint64_t users, genders, ages, occupations, movies, genres, words;
 };
 
-/* {"users": .., "genders": ..}: the members by name. Returns owned; NULL without memory. */
-json_t *model_sizes_to_json(const struct model_sizes *sizes);
-/* INVALID_ARGUMENT naming the member that is missing or no size. */
-MUST_CHECK enum status model_sizes_from_json(
-	struct model_sizes *ret, const json_t *json, struct error *err);
-
 struct model_table {
 	char name[32];
 	uint32_t dim;

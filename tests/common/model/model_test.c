@@ -1,6 +1,7 @@
 #include "common/model/model.h"
 
 #include "common/base/random.h"
+#include "common/model/model_record.h"
 #include "tests/common/model/fusion_reference.h"
 #include "tests/support/suite.h"
 
@@ -169,6 +170,30 @@ START_TEST(a_configuration_survives_json)
 	assert_ok(parse(&config, "{}", &err), &err);
 	model_config_init(&initial);
 	ck_assert_mem_eq(&initial, &config, sizeof(config));
+}
+END_TEST
+
+/* Ids have 64 bits, and so have the tables' rows. */
+START_TEST(a_record_survives_json_whatever_the_sizes)
+{
+	static const uint64_t rows[] = {1, 6041, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+	struct error err;
+	struct model_config config, config_back;
+	struct model_sizes sizes = ml_1m, sizes_back;
+	model_config_init(&config);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		sizes.users = rows[i];
+		json_t *written = model_record_to_json(&config, &sizes);
+		ck_assert_ptr_nonnull(written);
+		char *text = json_dumps(written, 0);
+		json_t *read = json_loads(text, 0, NULL);
+		assert_ok(model_record_from_json(&config_back, &sizes_back, read, &err), &err);
+		ck_assert_mem_eq(&sizes_back, &sizes, sizeof(sizes));
+		ck_assert_ptr_eq(config_back.kind, config.kind);
+		json_decref(read);
+		free(text);
+		json_decref(written);
+	}
 }
 END_TEST
 
@@ -507,6 +532,7 @@ int main(void)
 		tensors_have_the_published_names_and_shapes,
 		dense_tensors_start_from_their_names_and_rows_alone,
 		errors_in_the_configuration_name_the_key, a_configuration_survives_json,
+		a_record_survives_json_whatever_the_sizes,
 		planned_ids_are_distinct_and_in_order_of_first_use,
 		scores_match_the_double_precision_reference,
 		weights_packed_in_parts_are_those_packed_at_once,
