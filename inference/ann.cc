@@ -22,9 +22,11 @@ namespace
 
 /* Chosen by measurement: docs/performance.md. */
 constexpr int links = 16;
-constexpr int build_effort = 80;
+constexpr int build_effort = 16;
 constexpr int kmeans_rounds = 10;
 constexpr int vectors_per_centroid = 64;
+constexpr uint32_t graph_effort = 96;
+constexpr uint32_t lists_effort = 32;
 
 /* Debian builds FAISS for the oldest processors; most of a graph's time is in this product. */
 struct product_computer : faiss::FlatCodesDistanceComputer {
@@ -153,18 +155,20 @@ void build_lists(struct ann &ann, const float *vectors, uint32_t count, int dim)
 uint32_t search_graph(
 	struct ann &ann, const float *query, uint32_t effort, uint32_t count, uint32_t *positions)
 {
-	std::vector<float> distances(count, HUGE_VALF);
-	std::vector<faiss::Index::idx_t> labels(count, -1);
+	/* FAISS keeps as many candidates as it is asked for, whatever the parameters say. */
+	const uint32_t kept = std::max(effort, count);
+	std::vector<float> distances(kept, HUGE_VALF);
+	std::vector<faiss::Index::idx_t> labels(kept, -1);
 	farther computer(*ann.flat);
 	faiss::SearchParametersHNSW parameters;
-	parameters.efSearch = static_cast<int>(effort);
+	parameters.efSearch = static_cast<int>(kept);
 	computer.set_query(query);
 	visited_lease visited(ann);
-	ann.graph->hnsw.search(computer, static_cast<int>(count), labels.data(), distances.data(),
+	ann.graph->hnsw.search(computer, static_cast<int>(kept), labels.data(), distances.data(),
 		*visited.table, &parameters);
-	faiss::maxheap_reorder(count, distances.data(), labels.data());
+	faiss::maxheap_reorder(kept, distances.data(), labels.data());
 	uint32_t found = 0;
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < kept && found < count; i++)
 		if (labels[i] >= 0)
 			positions[found++] = static_cast<uint32_t>(labels[i]);
 	return found;
@@ -241,6 +245,11 @@ void ann_free(struct ann *ann)
 uint32_t ann_count(const struct ann *ann)
 {
 	return static_cast<uint32_t>(ann->graph ? ann->graph->ntotal : ann->lists->ntotal);
+}
+
+uint32_t ann_effort_default(const struct ann *ann)
+{
+	return ann->graph ? graph_effort : lists_effort;
 }
 
 uint32_t ann_effort_max(const struct ann *ann)

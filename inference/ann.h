@@ -31,7 +31,9 @@ MUST_CHECK enum status ann_build(struct ann **ret, enum ann_kind kind, const flo
 void ann_free(struct ann *ann);
 
 uint32_t ann_count(const struct ann *ann);
-/* The most effort that makes sense: all vectors of a graph, all lists. */
+/* What a search is begun with: docs/performance.md has the recall. And the most effort that makes
+ * sense: all vectors of a graph, all lists. */
+uint32_t ann_effort_default(const struct ann *ann);
 uint32_t ann_effort_max(const struct ann *ann);
 
 /*

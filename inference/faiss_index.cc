@@ -12,6 +12,7 @@ extern "C" {
 #include <cinttypes>
 #include <cstdio>
 #include <memory>
+#include <omp.h>
 #include <unistd.h>
 
 struct faiss_index {
@@ -48,6 +49,17 @@ enum status faiss_index_add(struct faiss_index *index, const float *vectors, con
 	return faiss_guard("FAISS: adding vectors", err, [&] {
 		index->inner->add_with_ids(static_cast<int64_t>(count), vectors,
 			reinterpret_cast<const int64_t *>(ids));
+		return STATUS_OK;
+	});
+}
+
+enum status faiss_index_search(const struct faiss_index *index, const float *queries, size_t count,
+	size_t k, uint32_t threads, float *products, int64_t *ids, struct error *err)
+{
+	omp_set_num_threads(static_cast<int>(threads));
+	return faiss_guard("FAISS: a search", err, [&] {
+		index->inner->search(static_cast<int64_t>(count), queries, static_cast<int64_t>(k),
+			products, ids);
 		return STATUS_OK;
 	});
 }

@@ -28,6 +28,14 @@ void faiss_index_free(struct faiss_index *index);
 MUST_CHECK enum status faiss_index_add(struct faiss_index *index, const float *vectors,
 	const uint64_t *ids, size_t count, struct error *err);
 
+/*
+ * The k vectors with the largest inner products with each query of queries[count x dim], best
+ * first: products and ids [count x k], -1 where there are fewer. On that many of OpenMP's threads;
+ * how many OpenBLAS takes beside them is the process's setting.
+ */
+MUST_CHECK enum status faiss_index_search(const struct faiss_index *index, const float *queries,
+	size_t count, size_t k, uint32_t threads, float *products, int64_t *ids, struct error *err);
+
 /* Writes a durable file, replacing one that is there. */
 MUST_CHECK enum status faiss_index_write(
 	const struct faiss_index *index, const char *path, struct error *err);

@@ -15,11 +15,9 @@
 #define INDEX_FORMAT_VERSION 1u
 
 /*
- * The first try, and by how much the next is larger; docs/performance.md has their recall. Beyond
- * an eighth of the movies of a graph, or all lists, exact search is as fast.
+ * What the first try asks for at least, and by how much the next is larger. Beyond an eighth of the
+ * movies of a graph, or all lists, exact search is as fast.
  */
-#define GRAPH_EFFORT 96u
-#define LISTS_EFFORT 32u
 #define LISTS_FOUND  256u
 #define MORE	     4u
 #define EXACT_BEYOND 8u
@@ -236,8 +234,8 @@ enum status movie_index_search(struct movie_index *index, const float *query,
 	const uint32_t movies = ann_count(index->ann);
 	const uint64_t most = graph ? movies / EXACT_BEYOND : ann_effort_max(index->ann);
 	const uint64_t wanted = (uint64_t)top->capacity * PER_RESULT;
-	uint64_t effort = graph ? GRAPH_EFFORT : LISTS_EFFORT;
-	uint64_t found_max = graph ? GRAPH_EFFORT : LISTS_FOUND;
+	uint64_t effort = ann_effort_default(index->ann);
+	uint64_t found_max = graph ? effort : LISTS_FOUND;
 	uint32_t *found = NULL, count;
 	size_t capacity = 0;
 	enum status status = STATUS_OK;
