@@ -25,8 +25,9 @@ constexpr int links = 16;
 constexpr int build_effort = 16;
 constexpr int kmeans_rounds = 10;
 constexpr int vectors_per_centroid = 64;
-constexpr uint32_t graph_effort = 96;
 constexpr uint32_t lists_effort = 32;
+constexpr uint32_t graph_effort_least = 64, graph_effort_most = 512;
+constexpr uint32_t vectors_per_effort = 5000; /* the larger a graph is, the more ways lead astray */
 
 /* Debian builds FAISS for the oldest processors; most of a graph's time is in this product. */
 struct product_computer : faiss::FlatCodesDistanceComputer {
@@ -249,7 +250,10 @@ uint32_t ann_count(const struct ann *ann)
 
 uint32_t ann_effort_default(const struct ann *ann)
 {
-	return ann->graph ? graph_effort : lists_effort;
+	if (!ann->graph)
+		return lists_effort;
+	return std::min(
+		graph_effort_most, graph_effort_least + ann_count(ann) / vectors_per_effort);
 }
 
 uint32_t ann_effort_max(const struct ann *ann)

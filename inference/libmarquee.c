@@ -3,52 +3,57 @@
 
 #include "common/base/memory.h"
 
+#include <limits.h>
 #include <marquee/marquee.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define PUBLIC __attribute__((visibility("default")))
-
-_Static_assert(MARQUEE_ERROR_SIZE == ERROR_MESSAGE_SIZE, "messages fit");
 
 struct marquee_model {
 	struct model_directory directory;
 	struct scorer *scorer;
 };
 
-/* The status as callers get it, with its message. */
-static int result(enum status status, const struct error *err, char error[MARQUEE_ERROR_SIZE])
+/* The calling thread's last failure; a model that could not be opened fails with it again. */
+static _Thread_local struct error last_error = {
+	.status = STATUS_FAILED_PRECONDITION, .message = "no model is open"};
+
+static int failed(enum status status, const struct error *err)
 {
-	if (status != STATUS_OK && error)
-		memcpy(error, err->message, MARQUEE_ERROR_SIZE);
+	last_error = *err;
 	return (int)status;
 }
 
-PUBLIC int marquee_open(
-	struct marquee_model **ret, const char *directory, char error[MARQUEE_ERROR_SIZE])
+PUBLIC const char *marquee_error(void)
+{
+	return last_error.message;
+}
+
+PUBLIC struct marquee_model *marquee_open(const char *directory)
 {
 	struct error err;
-	struct marquee_model *model;
+	struct marquee_model *model = NULL;
 	enum status status = memory_zalloc(&model, 1, sizeof(*model), "model", &err);
-	if (status != STATUS_OK)
-		return result(status, &err, error);
-	status = model_directory_open(&model->directory, directory, &err);
+	if (status == STATUS_OK)
+		status = model_directory_open(&model->directory, directory, &err);
 	if (status == STATUS_OK)
 		status = scorer_new(&model->scorer, &model->directory, &err);
 	if (status == STATUS_OK)
-		*ret = model;
-	else
-		marquee_close(model);
-	return result(status, &err, error);
+		return model;
+	if (model)
+		(void)marquee_close(model);
+	(void)failed(status, &err);
+	return NULL;
 }
 
-PUBLIC void marquee_close(struct marquee_model *model)
+PUBLIC int marquee_close(struct marquee_model *model)
 {
 	if (!model)
-		return;
+		return (int)last_error.status;
 	scorer_free(model->scorer);
 	model_directory_close(&model->directory);
 	free(model);
+	return STATUS_OK;
 }
 
 /* The vector of somebody: the caller frees subject->vector. */
@@ -67,18 +72,20 @@ static enum status find(struct marquee_model *model, const struct marquee_who *f
 }
 
 PUBLIC int marquee_predict(struct marquee_model *model, const struct marquee_who *who,
-	uint64_t movie, double *ret_stars, char error[MARQUEE_ERROR_SIZE])
+	uint64_t movie, double *ret_stars)
 {
 	struct error err;
 	struct subject subject = {0};
 	struct prediction prediction;
+	if (!model)
+		return (int)last_error.status;
 	enum status status = find(model, who, &subject, &err);
 	if (status == STATUS_OK)
 		status = predict(model->scorer, &subject, movie, &prediction, &err);
 	if (status == STATUS_OK)
 		*ret_stars = stars_of(prediction.score);
 	free(subject.vector);
-	return result(status, &err, error);
+	return status == STATUS_OK ? STATUS_OK : failed(status, &err);
 }
 
 static void copy_movies(
@@ -93,10 +100,12 @@ static void copy_movies(
 }
 
 PUBLIC int marquee_recommend(struct marquee_model *model, const struct marquee_who *who,
-	const struct marquee_filter *filter, struct marquee_movie *movies, size_t capacity,
-	size_t *ret_count, char error[MARQUEE_ERROR_SIZE])
+	const struct marquee_filter *filter, struct marquee_movie *movies, size_t capacity)
 {
+	if (!model)
+		return -(int)last_error.status;
 	const struct catalog *catalog = &model->directory.catalog;
+	const size_t most = catalog->movie_count < INT_MAX ? catalog->movie_count : INT_MAX;
 	const struct filter_text text = {
 		.genre = filter ? filter->genre : NULL, .years = filter ? filter->years : NULL};
 	struct error err;
@@ -107,16 +116,16 @@ PUBLIC int marquee_recommend(struct marquee_model *model, const struct marquee_w
 	if (status == STATUS_OK)
 		status = movie_filter_init(&passing, catalog, &text, &err);
 	if (status == STATUS_OK)
-		status = top_k_init(&top,
-			capacity < catalog->movie_count ? capacity : catalog->movie_count, &err);
+		status = top_k_init(&top, capacity < most ? capacity : most, &err);
 	if (status == STATUS_OK)
 		status = recommend(model->scorer, subject.vector, &passing, &top, &err);
-	if (status == STATUS_OK) {
+	if (status == STATUS_OK)
 		copy_movies(catalog, &top, movies);
-		*ret_count = top.count;
-	}
+	const int count = status == STATUS_OK ? (int)top.count : -failed(status, &err);
+	if (count == 0)
+		(void)error_set(&last_error, STATUS_NOT_FOUND, "no movie passes the filter");
 	top_k_fini(&top);
 	movie_filter_fini(&passing);
 	free(subject.vector);
-	return result(status, &err, error);
+	return count;
 }

@@ -9,6 +9,33 @@ from programs import BIN, ProgramTest, Server, marquee
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 EXAMPLE = os.path.join(ROOT, "docs", "examples", "recommend.c")
+CALLS = r"""
+#include <marquee/marquee.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+	const struct marquee_who who = {.age_years = 25, .gender = "F", .occupation = "programmer"}, nobody = {.gender = "F"};
+	const struct marquee_filter filter = {.genre = "comedy", .years = "1980-2005"};
+	struct marquee_movie movies[3];
+	double stars = 0;
+	int closed = marquee_close(NULL);
+	char first[100];
+	snprintf(first, sizeof(first), "%d %s", closed, marquee_error());
+	struct marquee_model *model = marquee_open(argv[argc - 1]);
+	int found = marquee_recommend(model, &who, &filter, movies, 3);
+	for (int i = 0; i < found; i++)
+		printf("%llu %.6f %s\n", (unsigned long long)movies[i].id, movies[i].stars, movies[i].title);
+	if (marquee_predict(model, &who, 5, &stars) == 0)
+		printf("%.6f\n", stars);
+	found = marquee_recommend(model, &who, &(struct marquee_filter){.genre = "Nonsense"}, movies, 3);
+	printf("%d %s\n", found, marquee_error());
+	found = marquee_recommend(model, &who, &(struct marquee_filter){.years = "1234"}, movies, 3);
+	printf("%d %s\n", found, marquee_error());
+	found = marquee_predict(model, &nobody, 5, &stars);
+	printf("%d %s\n%s\n", found, marquee_error(), first);
+	return marquee_close(model);
+}
+"""
 PROJECT = """cmake_minimum_required(VERSION 3.25)
 project(example LANGUAGES C)
 find_package(marquee REQUIRED)
@@ -42,10 +69,9 @@ class Installed(ProgramTest):
 
     def recommends(self, program):
         said = self.run_tool(program, self.model, LD_LIBRARY_PATH=self.libraries)
-        wanted = marquee("recommend", "--model", self.model, "--age", 25, "--gender", "F", "--occupation", "programmer",
-                         "--top", 1, "--json")
+        wanted = marquee("recommend", "--model", self.model, "--user", 1, "--top", 1, "--json")
         best, = json.loads(wanted.out)["recommendations"]
-        self.assertEqual(said, f"{best['stars']:.3f} {best['title']}\n")
+        self.assertEqual(said, best["title"] + "\n")
 
     def test_pkg_config(self):
         flags = self.run_tool("pkg-config", "--cflags", "--libs", "libmarquee", PKG_CONFIG_PATH=self.pkg_config).split()
@@ -56,6 +82,25 @@ class Installed(ProgramTest):
                                 env={**os.environ, "LD_LIBRARY_PATH": self.libraries})
         self.assertEqual((failed.returncode, failed.stdout), (1, ""))
         self.assertIn("not a model directory", failed.stderr)
+        with open(EXAMPLE) as file:
+            self.assertEqual(len(file.readlines()), 10)
+
+    def test_every_call_answers_and_fails_as_the_header_says(self):
+        flags = self.run_tool("pkg-config", "--cflags", "--libs", "libmarquee", PKG_CONFIG_PATH=self.pkg_config).split()
+        source, program = self.path("calls.c"), self.path("calls")
+        with open(source, "w") as file:
+            file.write(CALLS)
+        self.run_tool("cc", "-Wall", "-Wextra", "-Werror", source, "-o", program, *flags)
+        said = self.run_tool(program, self.model, LD_LIBRARY_PATH=self.libraries).splitlines()
+        someone = "--age", 25, "--gender", "F", "--occupation", "programmer"
+        wanted = json.loads(marquee("recommend", "--model", self.model, *someone, "--genre", "Comedy", "--year", "1980-2005",
+                                    "--top", 3, "--json").out)["recommendations"]
+        stars = json.loads(marquee("predict", "--model", self.model, *someone, "--movie", 5, "--json").out)["stars"]
+        self.assertEqual(said[:-5], [f"{m['id']} {m['stars']:.6f} {m['title']}" for m in wanted])
+        self.assertEqual(said[-5], f"{stars:.6f}")
+        for line, status, text in zip(said[-4:], (-5, 0, 3, 9), ("genre 'Nonsense'", "no movie passes", "all three of age", "no model is open")):
+            self.assertTrue(line.startswith(f"{status} "), line)
+            self.assertIn(text, line)
 
     def test_cmake(self):
         with open(self.path("CMakeLists.txt"), "w") as file:
@@ -68,7 +113,7 @@ class Installed(ProgramTest):
     def test_only_the_interface_is_exported(self):
         names = self.run_tool("nm", "-D", "--defined-only", os.path.join(self.libraries, "libmarquee.so"))
         found = {line.split()[-1].split("@")[0] for line in names.splitlines() if " T " in line}
-        self.assertEqual(found, {"marquee_open", "marquee_close", "marquee_predict", "marquee_recommend"})
+        self.assertEqual(found, {"marquee_open", "marquee_close", "marquee_predict", "marquee_recommend", "marquee_error"})
 
     def complete(self, *words):
         """What bash would offer for the last of the words."""
