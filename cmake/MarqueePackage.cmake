@@ -5,6 +5,15 @@ install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
 foreach(program marquee pserver worker)
   install(FILES launcher/marquee.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME ${program})
 endforeach()
+# Manual pages, from what the programs say of themselves: sanitizers' programs need not start in a build.
+if(NOT MARQUEE_SANITIZE)
+  file(GLOB man_parts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*)
+  add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/man/marquee.1
+    COMMAND ${CMAKE_SOURCE_DIR}/docs/man/make ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_BINARY_DIR}/man
+    DEPENDS marquee pserver worker ${man_parts} VERBATIM)
+  add_custom_target(man_pages ALL DEPENDS ${CMAKE_BINARY_DIR}/man/marquee.1)
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
 configure_file(cluster/pserver.service.in pserver.service @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/pserver.service DESTINATION lib/systemd/system)
 

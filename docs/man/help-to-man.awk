@@ -39,7 +39,7 @@ BEGIN {
   program = name
   sub(/-.*/, "", program)
   print ".\\\" Written by docs/man/make from what the program says of itself."
-  print ".TH " toupper(plain(name)) " 1 \"\" \"Marquee " version "\" \"User Commands\""
+  print ".TH " toupper(plain(name)) " 1 " date " \"Marquee " version "\" \"User Commands\""
   section("NAME")
   print plain(name) " \\- " plain(about)
 }
@@ -66,10 +66,7 @@ NR == 1 {
 }
 
 /^  [^ ]/ && in_group {
-  if (after_blank && in_entries && $1 == "--help")
-    print ".PP"
   entry($0)
-  in_entries = 1
   after_blank = 0
   next
 }

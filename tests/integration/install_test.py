@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -128,6 +129,34 @@ class Installed(ProgramTest):
         self.assertEqual(self.complete("marquee", "recommend", "--gender", ""), ["M", "F"])
         self.assertEqual(self.complete("pserver", "--tls"), ["--tls-cert", "--tls-key", "--tls-ca"])
         self.assertIn("--servers", self.complete("worker", "--ser"))
+
+    def test_manual_pages_are_there_and_well_formed(self):
+        """Of every program and command, with every option that --help has."""
+        pages = os.path.join(self.prefix, "share", "man", "man1")
+        commands = re.findall(r"(?m)^  ([a-z]+)  ", self.run_tool(os.path.join(self.prefix, "bin", "marquee"), "help"))
+        commands.remove("help")
+        self.assertIn("train", commands)
+        about = {f"marquee-{command}": ("marquee", command) for command in commands}
+        about |= {name: (name,) for name in ("marquee", "pserver", "worker")}
+        self.assertEqual(set(os.listdir(pages)), {f"{name}.1" for name in about})
+        for name, command in about.items():
+            page = os.path.join(pages, name + ".1")
+            with open(page) as file:
+                text = file.read().replace("\\-", "-")
+            said = self.run_tool(os.path.join(self.prefix, "bin", command[0]), *command[1:], "--help")
+            for option in re.findall(r"(?m)^  (--[a-z0-9-]+)", said):
+                self.assertIn(f"\\fB{option}\\fR", text, name)
+            for section in "NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO":
+                self.assertIn(f"\n.SH {section}\n", text, name)
+            for other in re.findall(r"(?m)^\.BR (\S+) \(1\)", text):
+                self.assertIn(other, about, name)
+            if shutil.which("man"):
+                shown = subprocess.run(["man", "--warnings", "--local-file", "--pager", "cat", page], capture_output=True, text=True,
+                                       timeout=60, env={**os.environ, "MANWIDTH": "80", "MANROFFOPT": "-ww"})
+                self.assertEqual((shown.returncode, shown.stderr), (0, ""), name)
+                self.assertIn("SYNOPSIS", shown.stdout)
+            if shutil.which("mandoc"):
+                self.run_tool("mandoc", "-T", "lint", "-W", "warning", page)
 
     def test_service_runs_the_server(self):
         with open(os.path.join(self.prefix, "lib", "systemd", "system", "pserver.service")) as file:
