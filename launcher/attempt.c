@@ -145,16 +145,22 @@ static enum status forward(
 	return status;
 }
 
-/* What the workers wrote before they ended may still be in the pipe. */
+/* What the workers wrote before they ended may still be in the pipes: how far they came, and why
+ * not further. */
 static void hear_the_rest(struct attempt *attempt)
 {
 	struct process *workers = workers_of(attempt);
-	struct line_context errors = {attempt, attempt->options->servers, attempt->options->errors};
-	struct pollfd polled = {.fd = workers->errors.descriptor, .events = POLLIN};
+	const size_t index = attempt->options->servers;
+	struct line_context contexts[] = {{attempt, index, attempt->options->output},
+		{attempt, index, attempt->options->errors}};
+	struct process_stream *streams[] = {&workers->output, &workers->errors};
 	struct error ignored; /* who takes our output has gone: the next line tells */
-	while (polled.fd >= 0 && poll(&polled, 1, 0) > 0 &&
-		forward(&workers->errors, &errors, &ignored) == STATUS_OK)
-		polled.fd = workers->errors.descriptor;
+	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
+		struct pollfd polled = {.fd = streams[i]->descriptor, .events = POLLIN};
+		while (polled.fd >= 0 && poll(&polled, 1, 0) > 0 &&
+			forward(streams[i], &contexts[i], &ignored) == STATUS_OK)
+			polled.fd = streams[i]->descriptor;
+	}
 }
 
 static void on_end(struct attempt *attempt, struct process *process)
