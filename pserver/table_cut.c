@@ -1,11 +1,22 @@
 #include "pserver/table_cut.h"
 
+#include "common/base/memory.h"
 #include "pserver/placement.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* As table.c's: the cache misses of a group overlap. */
 #define LOOKUP_GROUP 32u
+#define WORD_BITS    64u
+
+/* Nothing is aside any more. */
+static void drop_aside(struct table_cut *cut, const struct table_schema *schema)
+{
+	table_partition_fini(&cut->aside, schema);
+	free(cut->is_aside);
+	cut->is_aside = NULL;
+}
 
 void table_cut_begin(struct table_cut *cut, const struct table_partition *partition,
 	const struct table_schema *schema)
@@ -17,7 +28,7 @@ void table_cut_begin(struct table_cut *cut, const struct table_partition *partit
 
 void table_cut_end(struct table_cut *cut, const struct table_schema *schema)
 {
-	table_partition_fini(&cut->aside, schema);
+	drop_aside(cut, schema);
 	*cut = (struct table_cut){0};
 }
 
@@ -34,10 +45,21 @@ static enum status keep(struct table_cut *cut, const struct table_partition *par
 	uint32_t position = find(partition, schema, id, hash);
 	if (position == POSITION_NONE || position < cut->done || position >= cut->count)
 		return STATUS_OK;
-	if (find(&cut->aside, schema, id, hash) != POSITION_NONE)
+	enum status status = STATUS_OK;
+	if (!cut->is_aside)
+		status = memory_zalloc(&cut->is_aside, ((size_t)cut->count - 1) / WORD_BITS + 1,
+			sizeof(*cut->is_aside), "cut", NULL);
+	if (status != STATUS_OK)
+		return status;
+	uint64_t *word = &cut->is_aside[position / WORD_BITS];
+	const uint64_t bit = UINT64_C(1) << position % WORD_BITS;
+	if (*word & bit)
 		return STATUS_OK;
 	const struct row_record *record = row_slab_at(&partition->slab, &schema->layout, position);
-	return table_put(&cut->aside, schema, id, record->values, NULL);
+	status = table_put(&cut->aside, schema, id, record->values, NULL);
+	if (status == STATUS_OK)
+		*word |= bit;
+	return status;
 }
 
 void table_cut_keep(
@@ -55,7 +77,6 @@ void table_cut_keep(
 			shards[i] = virtual_shard_of_hash(hash) - table->first_shard;
 			hashes[i] = row_index_hash(hash);
 			row_index_prefetch(&table->partitions[shards[i]].index, hashes[i]);
-			row_index_prefetch(&cuts[shards[i]].aside.index, hashes[i]);
 		}
 		for (size_t i = 0; i < group; i++) {
 			struct table_cut *cut = &cuts[shards[i]];
@@ -64,7 +85,7 @@ void table_cut_keep(
 			cut->lost = keep(cut, &table->partitions[shards[i]], schema, ids[i],
 					    hashes[i]) != STATUS_OK;
 			if (cut->lost)
-				table_partition_fini(&cut->aside, schema);
+				drop_aside(cut, schema);
 		}
 	}
 }
@@ -74,22 +95,26 @@ void table_cut_pass(struct table_cut *cut, const struct table_schema *schema, ui
 	if (position > cut->done)
 		cut->done = position;
 	if (cut->done >= cut->count)
-		table_partition_fini(&cut->aside, schema);
+		drop_aside(cut, schema);
 }
 
-/* Puts the old values of those records that are aside in the place of the new ones. */
+/*
+ * Puts the old values of those records that are aside in the place of the new ones: n of them, from
+ * a position on.
+ */
 static void take_back(const struct table_cut *cut, const struct table_schema *schema,
-	const unsigned char *ids, float *records, uint32_t n)
+	uint32_t position, const unsigned char *ids, float *records, uint32_t n)
 {
 	const size_t floats = schema->record_floats;
 	for (uint32_t i = 0; i < n; i++) {
+		const uint32_t at = position + i;
+		if (!(cut->is_aside[at / WORD_BITS] >> at % WORD_BITS & 1))
+			continue;
 		uint64_t id;
 		memcpy(&id, ids + i * sizeof(id), sizeof(id));
-		uint32_t position = find(&cut->aside, schema, id, row_index_hash(hash_u64(id)));
-		if (position == POSITION_NONE)
-			continue;
+		const uint32_t old = find(&cut->aside, schema, id, row_index_hash(hash_u64(id)));
 		memcpy(records + i * floats,
-			row_slab_at(&cut->aside.slab, &schema->layout, position)->values,
+			row_slab_at(&cut->aside.slab, &schema->layout, old)->values,
 			floats * sizeof(float));
 	}
 }
@@ -105,8 +130,8 @@ enum status table_cut_read(const struct table_cut *cut, const struct table_parti
 	uint32_t left = position < cut->count ? cut->count - position : 0;
 	uint32_t n = table_read(
 		partition, schema, position, max < left ? max : left, ret_ids, ret_records);
-	if (table_count(&cut->aside) > 0)
-		take_back(cut, schema, ret_ids, ret_records, n);
+	if (cut->is_aside)
+		take_back(cut, schema, position, ret_ids, ret_records, n);
 	*ret_n = n;
 	return STATUS_OK;
 }

@@ -23,6 +23,7 @@ struct table_cut {
 	uint32_t count;
 	uint32_t done;
 	struct table_partition aside; /* old records, by id */
+	uint64_t *is_aside;	      /* [count] bits, by position; NULL: none is */
 };
 
 /* Begins, in place of an earlier one. A cut of all zeros is valid: there is none. */
