@@ -38,7 +38,18 @@ struct comm_operations {
 	enum status (*sum_finish)(struct comm *comm, struct error *err);
 };
 
+/*
+ * Told once, by one of those who wait, when a call has waited for patience_s and goes on to wait:
+ * for what, and for whom. One sentence.
+ */
+struct comm_patience {
+	double patience_s; /* 0: nothing is told */
+	void (*on_late)(void *context, const char *text);
+	void *context;
+};
+
 struct comm {
+	struct comm_patience patience; /* the owner may set it */
 	uint32_t rank;
 	uint32_t workers;
 	const struct comm_operations *operations;

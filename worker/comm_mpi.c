@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <mpi.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -35,10 +36,24 @@ static struct mpi_comm *mpi_of(struct comm *comm)
 	return (struct mpi_comm *)comm;
 }
 
+/* Which worker is missing, MPI does not say; nor who else waits, so two of them tell it. */
+static void tell_late(const struct comm *comm, const char *what)
+{
+	char text[256];
+	if (comm->rank > 1)
+		return;
+	snprintf(text, sizeof(text),
+		"MPI: %s: has waited %g s for another worker, and goes on to wait", what,
+		comm->patience.patience_s);
+	comm->patience.on_late(comm->patience.context, text);
+}
+
 static enum status wait_for(
 	struct mpi_comm *mpi, MPI_Request *request, const char *what, struct error *err)
 {
+	const double patience_s = mpi->comm.patience.patience_s;
 	uint64_t start = 0;
+	bool told = patience_s <= 0;
 	for (unsigned int round = 0;; round++) {
 		int done = 0;
 		if (MPI_Test(request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
@@ -53,7 +68,12 @@ static enum status wait_for(
 			sched_yield();
 			continue;
 		}
-		if (clock_seconds_since(mpi->clock, start) > mpi->deadline_s)
+		const double waited_s = clock_seconds_since(mpi->clock, start);
+		if (!told && waited_s > patience_s) {
+			tell_late(&mpi->comm, what);
+			told = true;
+		}
+		if (waited_s > mpi->deadline_s)
 			return error_set(err, STATUS_DEADLINE_EXCEEDED,
 				"MPI: %s: waited %.0f s for another worker: is it still running?",
 				what, mpi->deadline_s);

@@ -14,6 +14,7 @@
 /* A sleep at most: one who is stopped just before it would have woken others is not missed. */
 #define SLEEP_MAX_NS UINT64_C(100000000)
 #define NAMED_MAX    4u /* workers named in a message; the others are counted */
+#define NAMES_SIZE   80
 
 /*
  * No lock: a worker that is stopped or killed, wherever it is, takes nothing with it that others
@@ -78,23 +79,47 @@ void comm_shared_announce(struct comm_shared *shared)
 		wake_all(memory);
 }
 
-static enum status waited_in_vain(const struct comm_shared *shared, uint64_t turn, const char *what,
-	double deadline_s, struct error *err)
+/* " 2" or "s 2, 3": who have not announced the turn. Returns their number. */
+static uint32_t name_missing(
+	const struct comm_shared *shared, uint64_t turn, char names[static NAMES_SIZE])
 {
-	char names[64] = "";
+	char list[NAMES_SIZE - 1] = "";
 	size_t used = 0;
 	uint32_t missing = 0;
 	for (uint32_t w = 0; w < shared->comm.workers; w++) {
 		if (atomic_load(&shared->memory->announced[w]) > turn || ++missing > NAMED_MAX)
 			continue;
 		used += (size_t)snprintf(
-			names + used, sizeof(names) - used, "%s%u", missing > 1 ? ", " : "", w);
+			list + used, sizeof(list) - used, "%s%u", missing > 1 ? ", " : "", w);
 	}
 	if (missing > NAMED_MAX)
-		snprintf(names + used, sizeof(names) - used, " and %u more", missing - NAMED_MAX);
+		snprintf(list + used, sizeof(list) - used, " and %u more", missing - NAMED_MAX);
+	snprintf(names, NAMES_SIZE, "%s %s", missing == 1 ? "" : "s", list);
+	return missing;
+}
+
+static enum status waited_in_vain(const struct comm_shared *shared, uint64_t turn, const char *what,
+	double deadline_s, struct error *err)
+{
+	char names[NAMES_SIZE];
+	(void)name_missing(shared, turn, names);
 	return error_set(err, STATUS_DEADLINE_EXCEEDED,
-		"%s: waited %g s for worker%s %s: stopped, or hanging?", what, deadline_s,
-		missing == 1 ? "" : "s", names);
+		"%s: waited %g s for worker%s: stopped, or hanging?", what, deadline_s, names);
+}
+
+/* The first of those who wait tells it. */
+static void tell_late(const struct comm_shared *shared, uint64_t turn, const char *what)
+{
+	const struct comm_patience *patience = &shared->comm.patience;
+	char names[NAMES_SIZE], text[256];
+	uint32_t teller = 0;
+	while (atomic_load(&shared->memory->announced[teller]) <= turn)
+		teller++;
+	if (teller != shared->comm.rank || name_missing(shared, turn, names) == 0)
+		return;
+	snprintf(text, sizeof(text), "%s: has waited %g s for worker%s, and goes on to wait", what,
+		patience->patience_s, names);
+	patience->on_late(patience->context, text);
 }
 
 static uint64_t now_ns(void)
@@ -110,7 +135,10 @@ enum status comm_shared_wait(struct comm_shared *shared, uint64_t turn, double d
 	struct comm_shared_memory *memory = shared->memory;
 	if (all_announced(shared, turn))
 		return STATUS_OK;
-	const uint64_t end_ns = now_ns() + (uint64_t)(deadline_s * 1e9);
+	const uint64_t begin_ns = now_ns(), end_ns = begin_ns + (uint64_t)(deadline_s * 1e9);
+	const double patience_s = shared->comm.patience.patience_s;
+	const bool tells = patience_s > 0 && patience_s < deadline_s;
+	uint64_t late_ns = tells ? begin_ns + (uint64_t)(patience_s * 1e9) : UINT64_MAX;
 	bool done = false, left = false, late = false;
 	while (!done && !left && !late) {
 		unsigned int word = atomic_load(&memory->wakes);
@@ -120,7 +148,12 @@ enum status comm_shared_wait(struct comm_shared *shared, uint64_t turn, double d
 		if (!done && !left)
 			futex_wait(&memory->wakes, word, SLEEP_MAX_NS);
 		atomic_fetch_sub(&memory->sleepers, 1);
-		late = now_ns() >= end_ns;
+		const uint64_t now = now_ns();
+		late = now >= end_ns;
+		if (!done && !left && now >= late_ns) {
+			tell_late(shared, turn, what);
+			late_ns = UINT64_MAX;
+		}
 	}
 	if (all_announced(shared, turn))
 		return STATUS_OK;

@@ -24,7 +24,10 @@
  */
 #define HOLD_BACK_S 3
 
-/* Others may wait in a collective for as long as worker 0 writes a checkpoint. */
+/*
+ * Others may wait in a collective for as long as worker 0 writes or verifies a checkpoint. After
+ * one deadline that is told, with who is missing.
+ */
 #define COMM_DEADLINE_FACTOR 10
 
 struct worker_options {
@@ -179,6 +182,8 @@ int main(int argc, char **argv)
 		comm_mpi_open(&comm, clock_real(), options.train.deadline_s * COMM_DEADLINE_FACTOR,
 			&no_mpi) != STATUS_OK)
 		return program_failed(PROGRAM, &no_mpi);
+	comm->patience = (struct comm_patience){
+		.patience_s = options.train.deadline_s, .on_late = on_warning};
 	ending.comm = comm;
 	int code = status == STATUS_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
 	if (status == STATUS_INVALID_ARGUMENT)

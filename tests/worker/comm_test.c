@@ -289,6 +289,41 @@ START_TEST(a_wait_in_vain_ends_and_names_who_is_missing)
 }
 END_TEST
 
+struct late {
+	atomic_uint told;
+	char text[256];
+};
+
+static void on_late(void *context, const char *text)
+{
+	struct late *late = context;
+	snprintf(late->text, sizeof(late->text), "%s", text);
+	atomic_fetch_add(&late->told, 1);
+}
+
+/* Worker 1 comes when it has been missed, and all goes on. */
+static void wait_for_a_late_one(void *context, struct comm *comm)
+{
+	struct late *late = context;
+	struct error error;
+	comm->patience =
+		(struct comm_patience){.patience_s = 0.02, .on_late = on_late, .context = late};
+	while (comm->rank == 1 && atomic_load(&late->told) == 0)
+		sched_yield();
+	const uint64_t turn = comm->shared->turn;
+	comm_shared_announce(comm->shared);
+	assert_ok(comm_shared_wait(comm->shared, turn, 60, "gather", &error), &error);
+}
+
+START_TEST(who_comes_late_is_named_once_and_waited_for)
+{
+	struct late late = {.told = 0};
+	thread_group_run(2, wait_for_a_late_one, &late);
+	ck_assert_uint_eq(atomic_load(&late.told), 1);
+	ck_assert_str_eq(late.text, "gather: has waited 0.02 s for worker 1, and goes on to wait");
+}
+END_TEST
+
 #ifdef __SANITIZE_THREAD__
 #define KILLS 2u
 #else
@@ -369,6 +404,7 @@ int main(void)
 		lane_sums_have_the_same_bits_for_every_number_of_workers, one_failure_is_everybodys,
 		nobody_waits_for_a_worker_after_a_failure_that_all_know,
 		a_wait_in_vain_ends_and_names_who_is_missing,
+		who_comes_late_is_named_once_and_waited_for,
 		a_process_that_is_killed_takes_nothing_with_it,
 		a_wait_for_a_worker_that_left_ends_at_once, NULL};
 	return run_cases("comm", cases);
