@@ -57,7 +57,7 @@ static enum status find_in_named(const struct model_directory *directory, uint32
 	struct error *err)
 {
 	const struct data_source *source = &directory->about.data;
-	const struct data_options strict = {0};
+	const struct data_options strict = {.former = &directory->changes.exported};
 	struct actual actual = {.split = ACTUAL_NOT_KNOWN};
 	enum status status = find_in(&directory->catalog, user, movie, ratings, &strict,
 		&actual.found, &actual.stars, err);

@@ -7,13 +7,18 @@
 #include "inference/export_movies.h"
 #include "inference/export_onnx.h"
 #include "inference/export_tables.h"
-#include "inference/model_directory.h"
+#include "inference/model_changes.h"
+#include "inference/movie_changes.h"
 
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* For a command that changes movies. */
+#define LOCK_WAIT_S 10.0
 
 /* An export on its way; everything in it is owned. */
 struct export
@@ -30,10 +35,14 @@ struct export
 	char out[PATH_SIZE];	 /* without slashes at its end */
 	char partial[PATH_SIZE]; /* what is written */
 	struct manifest about;
+	int lock; /* of the directory that is replaced; -1: none */
+	size_t kept_changes;
 };
 
 static void export_fini(struct export *export)
 {
+	if (export->lock >= 0)
+		close(export->lock);
 	manifest_fini(&export->about);
 	for (uint32_t t = 0; export->unknown && t < model_table_count(export->model); t++)
 		free(export->unknown[t].row);
@@ -272,11 +281,32 @@ static enum status describe(struct export *export, struct error *err)
 		from->data.holdout, from->data.seed, err);
 }
 
+/*
+ * Changes of movies outlive the model that they were made to. Nobody else may change any until the
+ * new directory has taken the old one's place.
+ */
+static enum status keep_changes(struct export *export, struct error *err)
+{
+	struct movie_changes changes;
+	if (!is_model_directory(export->out))
+		return STATUS_OK;
+	enum status status = movie_changes_lock(export->out, LOCK_WAIT_S, &export->lock, err);
+	if (status == STATUS_OK)
+		status = movie_changes_read(&changes, export->out, err);
+	if (status != STATUS_OK)
+		return error_wrap(err, status, "the changed movies of the directory to replace");
+	export->kept_changes = changes.count;
+	if (changes.count > 0)
+		status = movie_changes_write(&changes, export->partial, err);
+	movie_changes_fini(&changes);
+	return status;
+}
+
 /* What is computed from the directory as it will be read. */
 static enum status write_formats(
 	const struct export *export, const struct export_options *options, struct error *err)
 {
-	struct model_directory directory;
+	struct model_directory directory, exported;
 	if (!options->npy && !options->faiss && !options->onnx)
 		return STATUS_OK;
 	enum status status = model_directory_open(&directory, export->partial, err);
@@ -286,8 +316,10 @@ static enum status write_formats(
 		status = export_movies_npy(&directory, err);
 	if (status == STATUS_OK && options->faiss)
 		status = export_movies_faiss(&directory, err);
+	/* A movie that was added comes to the graphs as one that they do not know. */
+	model_directory_as_exported(&directory, &exported);
 	if (status == STATUS_OK && options->onnx)
-		status = export_onnx(&directory, options->onnx_outside ? 0 : ONNX_INLINE_MAX, err);
+		status = export_onnx(&exported, options->onnx_outside ? 0 : ONNX_INLINE_MAX, err);
 	model_directory_close(&directory);
 	return status;
 }
@@ -307,7 +339,8 @@ static void report(const struct export *export, struct export_report *ret)
 		.users = export->catalog.user_count,
 		.movies = export->catalog.movie_count,
 		.trained_users = count_marks(export->trained.users, export->catalog.user_count),
-		.trained_movies = count_marks(export->trained.movies, export->catalog.movie_count)};
+		.trained_movies = count_marks(export->trained.movies, export->catalog.movie_count),
+		.kept_changes = export->kept_changes};
 	memcpy(ret->checkpoint, export->from.path, sizeof(ret->checkpoint));
 	memcpy(ret->notes, export->from.notes, sizeof(ret->notes));
 }
@@ -320,6 +353,7 @@ enum status export_model(
 	if (status != STATUS_OK)
 		return status;
 	export->rows = options->rows;
+	export->lock = -1;
 	status = open_out(export, options->out, err);
 	if (status == STATUS_OK)
 		status = open_checkpoint(export, options, err);
@@ -337,6 +371,8 @@ enum status export_model(
 		status = write_catalog(export, err);
 	if (status == STATUS_OK)
 		status = write_about(export, err);
+	if (status == STATUS_OK)
+		status = keep_changes(export, err);
 	if (status == STATUS_OK)
 		status = write_formats(export, options, err);
 	if (status == STATUS_OK)

@@ -30,10 +30,12 @@ struct export_report {
 	uint64_t step;
 	double test_rmse; /* NAN: not measured */
 	uint64_t users, movies, trained_users, trained_movies;
+	uint64_t kept_changes; /* of movies, from the directory that was replaced */
 };
 
 /*
- * Replaces a model directory at options->out, or creates it. FAILED_PRECONDITION: something else is
+ * Replaces a model directory at options->out, or creates it. Changes of movies that are in it stay
+ * (movie_edit.h), and hold for the vectors of npy and faiss. FAILED_PRECONDITION: something else is
  * there; DATA_LOSS: the checkpoint is damaged.
  */
 MUST_CHECK enum status export_model(

@@ -97,3 +97,13 @@ enum status lookup_person(const struct catalog *catalog, uint64_t age_years, con
 		*ret = person;
 	return status;
 }
+
+void genres_format(const struct catalog *catalog, uint32_t movie, char *text, size_t size)
+{
+	size_t used = 0;
+	text[0] = '\0';
+	const uint32_t first = catalog->genre_offsets[movie];
+	for (uint32_t i = first; i < catalog->genre_offsets[movie + 1] && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i > first ? "|" : "",
+			vocabulary_entry(&catalog->genres, catalog->genre_values[i]));
+}

@@ -26,4 +26,7 @@ MUST_CHECK enum status lookup_occupation(const struct catalog *catalog, const ch
 MUST_CHECK enum status lookup_person(const struct catalog *catalog, uint64_t age_years,
 	const char *gender, const char *occupation, struct person *ret, struct error *err);
 
+/* "Comedy|Drama", the genres of a movie; cut where it does not fit. */
+void genres_format(const struct catalog *catalog, uint32_t movie, char *text, size_t size);
+
 #endif

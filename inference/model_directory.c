@@ -1,4 +1,4 @@
-#include "inference/model_directory.h"
+#include "inference/model_changes.h"
 
 #include "common/base/memory.h"
 #include "common/checkpoint/json_field.h"
@@ -292,6 +292,8 @@ enum status model_directory_open(struct model_directory *ret, const char *path, 
 	memcpy(directory.path, path, strlen(path) + 1);
 	status = open_parts(&directory, json_path, json, err);
 	json_decref(json);
+	if (status == STATUS_OK)
+		status = model_changes_apply(&directory, err);
 	if (status != STATUS_OK)
 		model_directory_close(&directory);
 	else
@@ -306,11 +308,21 @@ void model_directory_close(struct model_directory *directory)
 	free(directory->tables);
 	free(directory->dense);
 	safetensors_close(&directory->weights);
+	model_changes_fini(&directory->changes);
 	catalog_trained_fini(&directory->trained);
 	catalog_fini(&directory->catalog);
 	model_free(directory->model);
 	manifest_fini(&directory->about);
 	*directory = (struct model_directory){0};
+}
+
+/* The row of an id that has one. */
+static uint32_t compact_row(
+	const struct model_directory *directory, const struct model_table *table, uint64_t id)
+{
+	const uint32_t number = table_entity_find(table, &directory->catalog, id);
+	const uint32_t *before = directory->changes.numbers.before;
+	return before && table_entity_of(table) == ENTITY_MOVIE ? before[number] : number;
 }
 
 void model_directory_row(
@@ -323,7 +335,7 @@ void model_directory_row(
 		return;
 	}
 	if (from->compact)
-		id = table_entity_find(shape, &directory->catalog, id);
+		id = compact_row(directory, shape, id);
 	const size_t row_bytes = shape->dim * tensor_type_size(from->weight->type);
 	const float *scales = from->scale ? from->scale->bytes : NULL;
 	row_decode(directory->rows, (const unsigned char *)from->weight->bytes + id * row_bytes,

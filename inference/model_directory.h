@@ -2,9 +2,9 @@
  * A model directory: what export writes and everything here answers from.
  *
  * DIR/model.json (configuration, vocabularies, unknown rows; sealed), DIR/model.safetensors (tables
- * and dense tensors) and DIR/catalog.safetensors (users, movies, titles; who was trained). Open
- * checks sizes, XXH3 and every shape before a number is used. docs/model-directory.md has the
- * formats.
+ * and dense tensors) and DIR/catalog.safetensors (users, movies, titles; who was trained), and
+ * DIR/movies.changes.json, the changes to its movies since then, which open applies. Open checks
+ * sizes, XXH3 and every shape before a number is used. docs/model-directory.md has the formats.
  *
  * Threads: immutable after open.
  */
@@ -13,6 +13,7 @@
 
 #include "common/checkpoint/catalog_file.h"
 #include "common/checkpoint/manifest.h"
+#include "common/data/catalog_revise.h"
 #include "common/model/model.h"
 #include "inference/row_code.h"
 
@@ -47,12 +48,24 @@ struct model_directory_table {
 	float *unknown; /* [dim], owned; NULL for tables without one */
 };
 
+/* What model_changes.h is about. All zeros where no movie was changed. */
+struct model_changes {
+	struct catalog exported;	/* the movies as they were exported, and nothing else */
+	uint8_t *exported_trained;	/* [exported.movie_count], owned */
+	struct catalog_numbers numbers; /* `before`: among the exported movies */
+	uint8_t *changed;		/* [catalog.movie_count] 1: added or updated; owned */
+	uint32_t *list;			/* [count] the same as numbers, ascending; owned */
+	uint32_t count;
+	uint32_t added, removed;
+};
+
 struct model_directory {
 	char path[PATH_SIZE];
 	struct manifest about; /* step, epoch, seed, test_rmse, data source, files */
 	struct model *model;
-	struct catalog catalog;
+	struct catalog catalog; /* with the changes */
 	struct catalog_trained trained;
+	struct model_changes changes;
 	enum row_type rows; /* of all tables */
 	struct safetensors weights;
 	struct model_directory_table *tables; /* [model_table_count], owned */

@@ -4,6 +4,7 @@
 #include "common/checkpoint/json_field.h"
 #include "common/checkpoint/sealed_json.h"
 #include "inference/ann.h"
+#include "inference/model_changes.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -25,7 +26,8 @@
 
 struct movie_index {
 	enum ann_kind kind;
-	struct ann *ann; /* owned; positions are the catalog's numbers */
+	struct ann *ann; /* owned; positions are the exported movies' numbers */
+	const struct model_changes *changes;
 };
 
 enum index_choice index_choice_of(const char *name)
@@ -55,6 +57,14 @@ static json_t *stamp_of(const struct manifest *about, const char *name)
 	return json_from_hash(manifest_find_file(about, name)->stamp.xxh3);
 }
 
+/* Movies of the model as it was exported. */
+static uint32_t exported_count(const struct scorer *scorer)
+{
+	struct model_directory exported;
+	model_directory_as_exported(scorer_directory(scorer), &exported);
+	return exported.catalog.movie_count;
+}
+
 /* What the index is of: everything the vectors come from. */
 static json_t *model_to_json(const struct scorer *scorer, enum ann_kind kind)
 {
@@ -64,8 +74,7 @@ static json_t *model_to_json(const struct scorer *scorer, enum ann_kind kind)
 		json_from_u64(directory->about.step), "digest", directory->about.digest, "weights",
 		stamp_of(&directory->about, MODEL_WEIGHTS_NAME), "catalog",
 		stamp_of(&directory->about, MODEL_CATALOG_NAME), "movies",
-		(json_int_t)directory->catalog.movie_count, "dim",
-		(json_int_t)scorer_vector_dim(scorer));
+		(json_int_t)exported_count(scorer), "dim", (json_int_t)scorer_vector_dim(scorer));
 }
 
 static enum status check_about(const struct scorer *scorer, enum ann_kind kind, const json_t *about,
@@ -107,8 +116,8 @@ static enum status read_index(
 	json_decref(about);
 	if (status != STATUS_OK)
 		return error_wrap(err, status, "%s", index_path);
-	return ann_read(ret, kind, index_path, scorer_directory(scorer)->catalog.movie_count,
-		scorer_vector_dim(scorer), err);
+	return ann_read(
+		ret, kind, index_path, exported_count(scorer), scorer_vector_dim(scorer), err);
 }
 
 static enum status write_index(
@@ -137,7 +146,7 @@ static enum status write_index(
 	return status;
 }
 
-static enum status build(struct ann **ret, struct scorer *scorer, enum ann_kind kind,
+static enum status build_of(struct ann **ret, struct scorer *scorer, enum ann_kind kind,
 	uint32_t threads, struct error *err)
 {
 	const struct search_items *items;
@@ -157,6 +166,23 @@ static enum status build(struct ann **ret, struct scorer *scorer, enum ann_kind 
 	status = good ? ann_build(ret, kind, vectors, items->count, items->dim, threads, err)
 		      : scorer_diverged(scorer, err);
 	free(vectors);
+	return status;
+}
+
+/* Of the movies as they were exported, so that it stays good when they change again. */
+static enum status build(struct ann **ret, struct scorer *scorer, enum ann_kind kind,
+	uint32_t threads, struct error *err)
+{
+	struct model_directory exported;
+	struct scorer *other;
+	if (!scorer_directory(scorer)->changes.changed)
+		return build_of(ret, scorer, kind, threads, err);
+	model_directory_as_exported(scorer_directory(scorer), &exported);
+	enum status status = scorer_new(&other, &exported, err);
+	if (status != STATUS_OK)
+		return status;
+	status = build_of(ret, other, kind, threads, err);
+	scorer_free(other);
 	return status;
 }
 
@@ -183,7 +209,8 @@ enum status movie_index_open(struct movie_index **ret, struct scorer *scorer,
 	struct error *err)
 {
 	const uint32_t movies = scorer_directory(scorer)->catalog.movie_count;
-	struct movie_index index = {.kind = choice == INDEX_IVF ? ANN_IVF : ANN_HNSW};
+	struct movie_index index = {.kind = choice == INDEX_IVF ? ANN_IVF : ANN_HNSW,
+		.changes = &scorer_directory(scorer)->changes};
 	ret_made[0] = '\0';
 	*ret = NULL;
 	if (choice == INDEX_FLAT || (choice == INDEX_AUTO && movies < INDEX_AUTO_MOVIES))
@@ -211,20 +238,43 @@ void movie_index_free(struct movie_index *index)
 	free(index);
 }
 
-/* Filters and scores what was proposed. */
-static enum status take(const struct search_rule *rule, const uint32_t *movies, uint32_t count,
+/* Adds a movie that passes the rule. */
+static enum status offer(
+	const struct search_rule *rule, uint32_t movie, struct top_k *top, struct error *err)
+{
+	if (rule->allowed && !rule->allowed(rule->context, movie))
+		return STATUS_OK;
+	const float score = rule->score(rule->context, 0, movie);
+	if (!isfinite(score))
+		return error_set(err, STATUS_FAILED_PRECONDITION,
+			"the score of item %u is not a number", movie);
+	top_k_add(top, score, movie);
+	return STATUS_OK;
+}
+
+/* Filters and scores what was proposed, as far as it is still what the index knows. */
+static enum status take(const struct movie_index *index, const struct search_rule *rule,
+	const uint32_t *found, uint32_t count, struct top_k *top, struct error *err)
+{
+	const struct model_changes *changes = index->changes;
+	enum status status = STATUS_OK;
+	for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
+		const uint32_t movie = changes->changed ? changes->numbers.now[found[i]] : found[i];
+		if (movie == MOVIE_NOT_THERE || (changes->changed && changes->changed[movie]))
+			continue;
+		status = offer(rule, movie, top, err);
+	}
+	return status;
+}
+
+/* Changed movies compete with what the index led to, all of them. */
+static enum status take_changed(const struct movie_index *index, const struct search_rule *rule,
 	struct top_k *top, struct error *err)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		if (rule->allowed && !rule->allowed(rule->context, movies[i]))
-			continue;
-		const float score = rule->score(rule->context, 0, movies[i]);
-		if (!isfinite(score))
-			return error_set(err, STATUS_FAILED_PRECONDITION,
-				"the score of item %u is not a number", movies[i]);
-		top_k_add(top, score, movies[i]);
-	}
-	return STATUS_OK;
+	enum status status = STATUS_OK;
+	for (uint32_t i = 0; status == STATUS_OK && i < index->changes->count; i++)
+		status = offer(rule, index->changes->list[i], top, err);
+	return status;
 }
 
 enum status movie_index_search(struct movie_index *index, const float *query,
@@ -240,6 +290,8 @@ enum status movie_index_search(struct movie_index *index, const float *query,
 	size_t capacity = 0;
 	enum status status = STATUS_OK;
 	*ret_complete = false;
+	if (index->changes->count > movies / EXACT_BEYOND)
+		return STATUS_OK;
 	for (; status == STATUS_OK && !*ret_complete; effort *= MORE, found_max *= MORE) {
 		if (graph && effort < wanted)
 			effort = wanted;
@@ -254,10 +306,13 @@ enum status movie_index_search(struct movie_index *index, const float *query,
 				(uint32_t)found_max, found, &count, err);
 		top->count = 0;
 		if (status == STATUS_OK)
-			status = take(rule, found, count, top, err);
+			status = take(index, rule, found, count, top, err);
 		*ret_complete = status == STATUS_OK && top->count == top->capacity;
 	}
 	free(found);
+	if (*ret_complete)
+		status = take_changed(index, rule, top, err);
+	*ret_complete = *ret_complete && status == STATUS_OK;
 	if (*ret_complete)
 		top_k_sort(top);
 	else

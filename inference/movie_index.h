@@ -9,6 +9,9 @@
  * are those of exact search. Where it does not propose enough that passes it is asked for more, and
  * then all movies are searched exactly. So there are k results whenever k movies pass.
  *
+ * An index is of the movies as they were exported. Those that were removed or updated since are
+ * dropped from what it proposes, and those that were added or updated are all scored beside it.
+ *
  * Threads: immutable after open; searches are internally synchronised.
  */
 #ifndef MARQUEE_INFERENCE_MOVIE_INDEX_H
@@ -35,7 +38,7 @@ enum index_choice index_choice_of(const char *name);
 /*
  * Opens or makes the index of the scorer's model; *ret is NULL for exact search. A new one is
  * written beside the model; where that fails *ret_made has why, else it says what was made ("" :
- * nothing was). UNIMPLEMENTED: built without FAISS.
+ * nothing was). UNIMPLEMENTED: built without FAISS. The index borrows the scorer's directory.
  */
 MUST_CHECK enum status movie_index_open(struct movie_index **ret, struct scorer *scorer,
 	enum index_choice choice, uint32_t threads, char ret_made[ERROR_MESSAGE_SIZE],

@@ -1,6 +1,7 @@
 #include "inference/recommend.h"
 
 #include "common/base/memory.h"
+#include "inference/model_changes.h"
 #include "inference/movie_index.h"
 
 #include <stdlib.h>
@@ -56,7 +57,10 @@ static enum status search(struct scorer *scorer, enum measure measure, struct qu
 static bool may_be_named(const void *context, uint32_t movie)
 {
 	const struct quest *quest = context;
-	return movie != quest->self && (quest->all || quest->directory->trained.movies[movie]) &&
+	/* Who adds or updates a movie wants it to be found. */
+	return movie != quest->self &&
+	       (quest->all || quest->directory->trained.movies[movie] ||
+		       model_movie_is_changed(quest->directory, movie)) &&
 	       movie_filter_passes(quest->filter, &quest->directory->catalog, movie);
 }
 

@@ -14,8 +14,8 @@
 /*
  * Adds to *top (made by the caller) the movies of the catalog with the highest scores, sorted;
  * items are numbers in the catalog, scores in the label's scale. Filters apply before the cut.
- * Movies that training never met are left out unless the filter or a model without any other asks
- * for them.
+ * Movies that training never met and nobody changed since are left out unless the filter or a model
+ * without any other asks for them.
  */
 MUST_CHECK enum status recommend(struct scorer *scorer, const float *user,
 	const struct movie_filter *filter, struct top_k *top, struct error *err);

@@ -1,6 +1,7 @@
 #include "inference/scorer.h"
 
 #include "common/base/memory.h"
+#include "inference/model_changes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -144,7 +145,8 @@ bool scorer_user_is_unknown(const struct scorer *scorer, uint32_t user)
 
 bool scorer_movie_is_unknown(const struct scorer *scorer, uint32_t movie)
 {
-	return !scorer->directory->trained.movies[movie] && unknown_trained(scorer, ENTITY_MOVIE);
+	return model_movie_is_added(scorer->directory, movie) ||
+	       (!scorer->directory->trained.movies[movie] && unknown_trained(scorer, ENTITY_MOVIE));
 }
 
 /* Copies the planned rows of every table together, the unknown row not lying with the others. */

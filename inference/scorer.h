@@ -6,7 +6,7 @@
  *
  * Who was never trained: a user or movie of the catalog whose own row training never touched is
  * scored with the unknown row, provided that one was trained (--unknown-rate above 0); else with
- * its own initial row.
+ * its own initial row. A movie that was added later has only the unknown row, trained or not.
  *
  * Threads: owner-thread only. Several scorers may share one directory, and clones of a prepared one
  * share its vectors too.

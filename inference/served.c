@@ -2,6 +2,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/memory.h"
+#include "inference/movie_changes.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct served_model {
 struct identity {
 	struct {
 		uint64_t device, inode, size, seconds, nanoseconds;
-	} files[3];
+	} files[4];
 };
 
 struct served {
@@ -38,7 +39,10 @@ struct served {
 static void look(const char *path, struct identity *ret)
 {
 	static const char *const names[] = {
-		MODEL_JSON_NAME, MODEL_WEIGHTS_NAME, MODEL_CATALOG_NAME};
+		MODEL_JSON_NAME, MODEL_WEIGHTS_NAME, MODEL_CATALOG_NAME, MOVIE_CHANGES_NAME};
+	_Static_assert(
+		sizeof(ret->files) / sizeof(ret->files[0]) == sizeof(names) / sizeof(names[0]),
+		"one each");
 	*ret = (struct identity){0};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char file[PATH_SIZE];

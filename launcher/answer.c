@@ -53,18 +53,6 @@ void subject_print(const struct answer *answer, const struct subject *subject)
 						     : "");
 }
 
-void genres_format(const struct catalog *catalog, uint32_t movie, char text[GENRES_TEXT_SIZE])
-{
-	size_t used = 0;
-	text[0] = '\0';
-	const uint32_t first = catalog->genre_offsets[movie];
-	for (uint32_t i = first; i < catalog->genre_offsets[movie + 1] && used < GENRES_TEXT_SIZE;
-		i++)
-		used += (size_t)snprintf(text + used, GENRES_TEXT_SIZE - used, "%s%s",
-			i > first ? "|" : "",
-			vocabulary_entry(&catalog->genres, catalog->genre_values[i]));
-}
-
 enum status ranking_print(const struct catalog *catalog, const struct top_k *top,
 	const char *heading, double (*value)(float score), struct error *err)
 {
@@ -76,7 +64,7 @@ enum status ranking_print(const struct catalog *catalog, const struct top_k *top
 	for (size_t i = 0; i < top->count; i++) {
 		const uint32_t movie = top->entries[i].item;
 		char genres[GENRES_TEXT_SIZE];
-		genres_format(catalog, movie, genres);
+		genres_format(catalog, movie, genres, sizeof(genres));
 		text_table_cell(&table, "%zu", i + 1);
 		text_table_cell(&table, "%.3f", value(top->entries[i].score));
 		text_table_cell(&table, "%" PRIu64, catalog->movie_ids[movie]);

@@ -33,8 +33,6 @@ void answer_close(struct answer *answer);
 /* "user 1 (F, Under 18, K-12 student)" on stdout. */
 void subject_print(const struct answer *answer, const struct subject *subject);
 #define GENRES_TEXT_SIZE 160
-/* "Comedy|Drama", cut where it does not fit. */
-void genres_format(const struct catalog *catalog, uint32_t movie, char text[GENRES_TEXT_SIZE]);
 
 /* Prints the best as a table: rank, id, title, genres and a value of the score under `heading`. */
 MUST_CHECK enum status ranking_print(const struct catalog *catalog, const struct top_k *top,

@@ -18,15 +18,20 @@ static enum status evaluate_model(const struct question *question, const char *m
 	struct answer answer = {0};
 	struct ratings ratings = {0};
 	struct data_report report = {0};
+	struct data_options options = question->data;
+	options.former = &answer.directory.changes.exported;
 	enum status status = answer_open(&answer, model, err);
 	if (status == STATUS_OK)
 		status = ratings_load(&ratings, &answer.directory.catalog, question->ratings,
-			&question->data, &report, err);
+			&options, &report, err);
 	if (status == STATUS_OK)
 		status = evaluate(answer.scorer, &ratings, ret, err);
 	if (status == STATUS_OK && report.skipped_lines)
 		fprintf(stderr, "%s: skipped %" PRIu64 " lines, the first: %s\n", question->program,
 			report.skipped_lines, report.first_bad_line);
+	if (status == STATUS_OK && report.former_lines)
+		fprintf(stderr, "%s: %s: passed over %" PRIu64 " ratings of removed movies\n",
+			question->program, model, report.former_lines);
 	*ret_rows = answer.directory.rows;
 	ratings_fini(&ratings);
 	answer_close(&answer);

@@ -67,6 +67,9 @@ static void print_report(const struct export_options *options, const struct expo
 	       " trained)\n",
 		options->out, report->users, report->trained_users, report->movies,
 		report->trained_movies);
+	if (report->kept_changes > 0)
+		printf("%s: %" PRIu64 " changed movies stay changed: see marquee movies list\n",
+			options->out, report->kept_changes);
 }
 
 int cmd_export(int argc, char **argv)

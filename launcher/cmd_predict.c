@@ -16,7 +16,7 @@ static void print_text(const struct answer *answer, const struct subject *subjec
 		[ACTUAL_HELD_OUT] = " (held out of training)"};
 	const struct catalog *catalog = &answer->directory.catalog;
 	char genres[GENRES_TEXT_SIZE];
-	genres_format(catalog, prediction->movie, genres);
+	genres_format(catalog, prediction->movie, genres, sizeof(genres));
 	subject_print(answer, subject);
 	printf("movie %" PRIu64 " %s, %s%s\n", catalog->movie_ids[prediction->movie],
 		catalog_title(catalog, prediction->movie), genres,

@@ -24,7 +24,7 @@ static enum status make_filter(const struct answer *answer, const struct argumen
 	struct error *err)
 {
 	const struct catalog *catalog = &answer->directory.catalog;
-	const struct data_options strict = {0};
+	const struct data_options strict = {.former = &answer->directory.changes.exported};
 	enum status status = filter_flags_read(&arguments->filter, catalog, ret, err);
 	if (status != STATUS_OK || !arguments->exclude_seen)
 		return status;

@@ -14,7 +14,7 @@ static enum status print_text(
 	const struct catalog *catalog, uint32_t movie, const struct top_k *top, struct error *err)
 {
 	char genres[GENRES_TEXT_SIZE];
-	genres_format(catalog, movie, genres);
+	genres_format(catalog, movie, genres, sizeof(genres));
 	printf("like %s, %s\n", catalog_title(catalog, movie), genres);
 	return ranking_print(catalog, top, "cosine", as_it_is, err);
 }

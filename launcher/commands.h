@@ -11,6 +11,7 @@ int cmd_checkpoint(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_launch(int argc, char **argv);
+int cmd_movies(int argc, char **argv);
 int cmd_plot(int argc, char **argv);
 int cmd_predict(int argc, char **argv);
 int cmd_recommend(int argc, char **argv);

@@ -10,6 +10,7 @@ static const struct command commands[] = {
 	{"predict", cmd_predict, "predict the stars somebody would give a movie"},
 	{"recommend", cmd_recommend, "name the movies somebody would like best"},
 	{"similar", cmd_similar, "name the movies most like one"},
+	{"movies", cmd_movies, "add, update or remove movies of a model"},
 	{"evaluate", cmd_evaluate, "measure a model's error over given ratings"},
 	{"plot", cmd_plot, "draw the metrics of training runs as an HTML report"},
 	{"checkpoint", cmd_checkpoint, "verify, inspect or compare checkpoints"},

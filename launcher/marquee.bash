@@ -12,6 +12,9 @@ _marquee() {
   case $previous in
     --*) words=$(sed -n "s/^  $previous \([^ ]*|[^ ]*\).*/\1/p" <<<"$help" | tr '|' ' ') ;;
   esac
+  if [ -z "$words" ] && [ "$COMP_CWORD" = 2 ] && [[ $word != -* ]]; then
+    words=$(sed -n '1s/.*\] \([a-z]*|[a-z|]*\).*/\1/p' <<<"$help" | tr '|' ' ')
+  fi
   if [ -z "$words" ] && [[ $word == -* ]]; then
     words=$(sed -n 's/^  \(--[a-z0-9-]\+\).*/\1/p' <<<"$help")
   fi

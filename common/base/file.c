@@ -8,9 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LOCK_PAUSE_S 0.05
 
 /* What is hashed at a time: it stays in the cache. */
 #define DIGEST_PIECE ((size_t)256 << 10)
@@ -70,6 +74,25 @@ enum status directory_sync(const char *path, struct error *err)
 		status = error_set_errno(err, errno, "%s: fsync", path);
 	close(descriptor);
 	return status;
+}
+
+enum status directory_lock(const char *path, double wait_s, int *ret_descriptor, struct error *err)
+{
+	int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (descriptor < 0)
+		return error_set_errno(err, errno, "%s", path);
+	const struct timespec pause = {.tv_nsec = (long)(LOCK_PAUSE_S * 1e9)};
+	/* A file system without locks has none to give: then nobody is kept out. */
+	while (flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+		if (wait_s <= 0) {
+			close(descriptor);
+			return error_set(err, STATUS_FAILED_PRECONDITION, "%s: in use", path);
+		}
+		wait_s -= LOCK_PAUSE_S;
+		nanosleep(&pause, NULL);
+	}
+	*ret_descriptor = descriptor;
+	return STATUS_OK;
 }
 
 enum status directory_remove(const char *path, struct error *err)

@@ -27,6 +27,14 @@ MUST_CHECK enum status directory_create(const char *path, struct error *err);
 /* Makes the directory's entries durable (fsync on it). */
 MUST_CHECK enum status directory_sync(const char *path, struct error *err);
 
+/*
+ * Locks the directory against other callers of this function, in any process. One that has it is
+ * waited for, up to wait_s, then FAILED_PRECONDITION. Returns a descriptor for close(), which gives
+ * the lock back, as does the end of the process.
+ */
+MUST_CHECK enum status directory_lock(
+	const char *path, double wait_s, int *ret_descriptor, struct error *err);
+
 /* rm -r. A missing path is fine. Does not follow links. */
 MUST_CHECK enum status directory_remove(const char *path, struct error *err);
 

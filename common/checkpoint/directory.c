@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STEP_PREFIX   "step-"
@@ -23,7 +21,6 @@
 #define REPLACED      ".replaced" /* on its way out */
 #define BEST_NAME     "best.json"
 #define PROBE_NAME    "writable.tmp"
-#define LOCK_PAUSE_S  0.05
 #define BEST_SIZE_MAX ((size_t)1 << 16)
 
 void checkpoint_shard_name(uint32_t shard, char name[MANIFEST_FILE_NAME_SIZE])
@@ -106,24 +103,13 @@ enum status checkpoint_lock(const char *root, double wait_s, int *ret_descriptor
 		status = try_to_write(root, err);
 	if (status != STATUS_OK)
 		return status;
-	int descriptor = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (descriptor < 0)
-		return error_set_errno(err, errno, "%s", root);
-	const struct timespec pause = {.tv_nsec = (long)(LOCK_PAUSE_S * 1e9)};
-	/* A file system without locks has none to give: then nobody is kept out. */
-	while (flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-		if (wait_s <= 0) {
-			close(descriptor);
-			return error_set(err, STATUS_FAILED_PRECONDITION,
-				"%s: another run is writing its checkpoints here: wait for it, end "
-				"it, or choose another directory",
-				root);
-		}
-		wait_s -= LOCK_PAUSE_S;
-		nanosleep(&pause, NULL);
-	}
-	*ret_descriptor = descriptor;
-	return STATUS_OK;
+	status = directory_lock(root, wait_s, ret_descriptor, err);
+	if (status == STATUS_FAILED_PRECONDITION)
+		return error_set(err, status,
+			"%s: another run is writing its checkpoints here: wait for it, end it, or "
+			"choose another directory",
+			root);
+	return status;
 }
 
 enum status checkpoint_begin(

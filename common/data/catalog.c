@@ -112,19 +112,21 @@ static enum status check_users(const struct catalog *catalog, struct error *err)
 	return STATUS_OK;
 }
 
-static enum status check_catalog(const struct catalog *catalog, struct error *err)
+static enum status check_vocabularies(const struct catalog *catalog, struct error *err)
 {
 	const struct vocabulary *const vocabularies[] = {
 		&catalog->genres, &catalog->words, &catalog->occupation_names};
 	static const char *const names[] = {"genres", "words", "occupation names"};
-	enum status status = check_ids(catalog->user_ids, catalog->user_count, "user", err);
-	if (status == STATUS_OK)
-		status = check_ids(catalog->movie_ids, catalog->movie_count, "movie", err);
+	enum status status = STATUS_OK;
 	for (size_t i = 0; status == STATUS_OK && i < 3; i++)
 		status = check_texts(vocabularies[i]->text, vocabularies[i]->offsets,
 			vocabularies[i]->count, names[i], err);
-	if (status == STATUS_OK)
-		status = check_users(catalog, err);
+	return status;
+}
+
+static enum status check_movies(const struct catalog *catalog, struct error *err)
+{
+	enum status status = check_ids(catalog->movie_ids, catalog->movie_count, "movie", err);
 	if (status == STATUS_OK)
 		status = check_texts(catalog->titles, catalog->title_offsets, catalog->movie_count,
 			"titles", err);
@@ -169,15 +171,27 @@ static enum status make_index(
 	return STATUS_OK;
 }
 
-enum status catalog_index(struct catalog *catalog, struct error *err)
+enum status catalog_index_movies(struct catalog *catalog, struct error *err)
 {
-	enum status status = check_catalog(catalog, err);
-	if (status == STATUS_OK)
-		status = make_index(
-			&catalog->user_index, catalog->user_ids, catalog->user_count, err);
+	enum status status = check_movies(catalog, err);
 	if (status == STATUS_OK)
 		status = make_index(
 			&catalog->movie_index, catalog->movie_ids, catalog->movie_count, err);
+	return status;
+}
+
+enum status catalog_index(struct catalog *catalog, struct error *err)
+{
+	enum status status = check_ids(catalog->user_ids, catalog->user_count, "user", err);
+	if (status == STATUS_OK)
+		status = check_vocabularies(catalog, err);
+	if (status == STATUS_OK)
+		status = check_users(catalog, err);
+	if (status == STATUS_OK)
+		status = catalog_index_movies(catalog, err);
+	if (status == STATUS_OK)
+		status = make_index(
+			&catalog->user_index, catalog->user_ids, catalog->user_count, err);
 	return status;
 }
 

@@ -90,11 +90,20 @@ MUST_CHECK enum status catalog_load(struct catalog *ret, const char *directory,
 	const struct data_options *options, struct data_report *report, struct error *err);
 
 /*
+ * Reads a file of movies in ml-1m's layout alone: a catalog without users. FAILED_PRECONDITION: no
+ * movies in it.
+ */
+MUST_CHECK enum status catalog_load_movies(struct catalog *ret, const char *path,
+	const struct data_options *options, struct data_report *report, struct error *err);
+
+/*
  * Checks every invariant stated above (DATA_LOSS names the first that does not hold) and makes the
  * indexes. catalog_load() has done it; a restored catalog needs it before anything else. Sizes are
  * those of the members: the arrays must be as long as the counts and last offsets say.
  */
 MUST_CHECK enum status catalog_index(struct catalog *catalog, struct error *err);
+/* The same for the movies alone, their genres and words. */
+MUST_CHECK enum status catalog_index_movies(struct catalog *catalog, struct error *err);
 
 /* Takes half-built catalogs; leaves an empty one. */
 void catalog_fini(struct catalog *catalog);

@@ -1,6 +1,7 @@
 #include "common/data/catalog_builder.h"
 
 #include "common/base/memory.h"
+#include "common/data/title.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -95,47 +96,11 @@ enum status catalog_builder_name(struct catalog_builder *builder, struct vocabul
 	return vocabulary_builder_add(names, builder->scratch, size, ret_number, err);
 }
 
-static struct text trim(struct text text)
-{
-	while (text.size > 0 && latin1_is_blank(text.bytes[text.size - 1]))
-		text.size--;
-	while (text.size > 0 && latin1_is_blank(text.bytes[0])) {
-		text.bytes++;
-		text.size--;
-	}
-	return text;
-}
-
-/* What stands before the "(year)": group 1 of ^(.*)\((\d+)\)$; everything when it does not match.
- */
-static struct text without_year(struct text title)
-{
-	size_t end = title.size;
-	if (end == 0 || title.bytes[end - 1] != ')')
-		return title;
-	size_t first = end - 1;
-	while (first > 0 && title.bytes[first - 1] >= '0' && title.bytes[first - 1] <= '9')
-		first--;
-	if (first == end - 1 || first == 0 || title.bytes[first - 1] != '(')
-		return title;
-	return (struct text){.bytes = title.bytes, .size = first - 1};
-}
-
 static enum status append_words(
 	struct catalog_builder *builder, struct text title, struct error *err)
 {
-	struct text rest = without_year(title);
-	size_t at = 0;
-	for (;;) {
-		while (at < rest.size && latin1_is_blank(rest.bytes[at]))
-			at++;
-		if (at == rest.size)
-			return STATUS_OK;
-		struct text word = {.bytes = rest.bytes + at};
-		while (at < rest.size && !latin1_is_blank(rest.bytes[at])) {
-			word.size++;
-			at++;
-		}
+	struct text rest = title_without_year(title), word;
+	while (title_next_word(&rest, &word)) {
 		uint32_t number;
 		size_t size = latin1_to_utf8_lower(word, builder->scratch);
 		enum status status = vocabulary_builder_add(
@@ -148,12 +113,13 @@ static enum status append_words(
 			return status;
 		builder->word_values[builder->word_count++] = number;
 	}
+	return STATUS_OK;
 }
 
 enum status catalog_builder_movie(
 	struct catalog_builder *builder, uint64_t id, struct text title, struct error *err)
 {
-	title = trim(title);
+	title = title_trim(title);
 	if (builder->titles_size + title.size * 2 + 1 > UINT32_MAX ||
 		builder->word_count + title.size > UINT32_MAX)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "titles: more than 4 GiB");
@@ -348,6 +314,21 @@ enum status catalog_builder_finish(
 		status = finish_movies(builder, &made, err);
 	if (status == STATUS_OK)
 		status = catalog_index(&made, err);
+	if (status != STATUS_OK) {
+		catalog_fini(&made);
+		return status;
+	}
+	*ret = made;
+	return STATUS_OK;
+}
+
+enum status catalog_builder_finish_movies(
+	struct catalog_builder *builder, struct catalog *ret, struct error *err)
+{
+	struct catalog made = {.layout = builder->layout};
+	enum status status = finish_movies(builder, &made, err);
+	if (status == STATUS_OK)
+		status = catalog_index_movies(&made, err);
 	if (status != STATUS_OK) {
 		catalog_fini(&made);
 		return status;

@@ -70,5 +70,8 @@ MUST_CHECK enum status catalog_builder_name(struct catalog_builder *builder,
 /* Sorts everything into *ret, indexed. The builder is only good for fini afterwards. */
 MUST_CHECK enum status catalog_builder_finish(
 	struct catalog_builder *builder, struct catalog *ret, struct error *err);
+/* The same without users. */
+MUST_CHECK enum status catalog_builder_finish_movies(
+	struct catalog_builder *builder, struct catalog *ret, struct error *err);
 
 #endif

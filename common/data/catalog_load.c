@@ -101,22 +101,28 @@ static enum status parse_lines(struct catalog_builder *builder, const struct lay
 	return STATUS_OK;
 }
 
-static enum status read_file(struct catalog_builder *builder, const struct layout_file *file,
-	const char *directory, const struct data_options *options, struct data_report *report,
+static enum status read_path(struct catalog_builder *builder, const struct layout_file *file,
+	const char *path, const struct data_options *options, struct data_report *report,
 	struct error *err)
 {
-	char path[PATH_SIZE];
 	struct file_map map;
 	struct line_reader lines;
-	enum status status = path_join(path, directory, file->name, err);
-	if (status == STATUS_OK)
-		status = file_map_open(&map, path, err);
+	enum status status = file_map_open(&map, path, err);
 	if (status != STATUS_OK)
 		return status;
 	line_reader_init(&lines, path, (struct text){.bytes = map.bytes, .size = map.size});
 	status = parse_lines(builder, file, &lines, options, report, err);
 	file_map_close(&map);
 	return status;
+}
+
+static enum status read_file(struct catalog_builder *builder, const struct layout_file *file,
+	const char *directory, const struct data_options *options, struct data_report *report,
+	struct error *err)
+{
+	char path[PATH_SIZE];
+	enum status status = path_join(path, directory, file->name, err);
+	return status == STATUS_OK ? read_path(builder, file, path, options, report, err) : status;
 }
 
 enum status catalog_load(struct catalog *ret, const char *directory,
@@ -143,6 +149,21 @@ enum status catalog_load(struct catalog *ret, const char *directory,
 			layout->movies.name);
 	if (status == STATUS_OK)
 		status = catalog_builder_finish(&builder, ret, err);
+	catalog_builder_fini(&builder);
+	return status;
+}
+
+enum status catalog_load_movies(struct catalog *ret, const char *path,
+	const struct data_options *options, struct data_report *report, struct error *err)
+{
+	struct catalog_builder builder = {0};
+	enum status status = catalog_builder_init(&builder, LAYOUT_ML_1M, err);
+	if (status == STATUS_OK)
+		status = read_path(&builder, &layout_ml_1m.movies, path, options, report, err);
+	if (status == STATUS_OK && builder.movie_count == 0)
+		status = error_set(err, STATUS_FAILED_PRECONDITION, "%s: no movies", path);
+	if (status == STATUS_OK)
+		status = catalog_builder_finish_movies(&builder, ret, err);
 	catalog_builder_fini(&builder);
 	return status;
 }

@@ -136,6 +136,24 @@ size_t latin1_to_utf8_lower(struct text text, char *out)
 	return used;
 }
 
+size_t utf8_to_latin1(const char *utf8, unsigned char other, unsigned char *out)
+{
+	size_t used = 0;
+	for (const unsigned char *at = (const unsigned char *)utf8; *at; used++) {
+		const unsigned char first = *at++;
+		const bool pair = (first == 0xC2 || first == 0xC3) && (*at & 0xC0) == 0x80;
+		if (first < 0x80)
+			out[used] = first;
+		else if (pair)
+			out[used] = (unsigned char)((first & 0x03) << 6 | (*at & 0x3F));
+		else
+			out[used] = other;
+		while ((*at & 0xC0) == 0x80) /* the rest of the character */
+			at++;
+	}
+	return used;
+}
+
 bool latin1_is_blank(unsigned char byte)
 {
 	return byte == ' ' || (byte >= 0x09 && byte <= 0x0D) || (byte >= 0x1C && byte <= 0x1F) ||

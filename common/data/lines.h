@@ -59,6 +59,9 @@ enum number_parse text_to_u64(struct text text, uint64_t *ret);
 size_t latin1_to_utf8(struct text text, char *out);
 /* The same in lower case. */
 size_t latin1_to_utf8_lower(struct text text, char *out);
+/* The reverse, into out[strlen(utf8)]; `other` stands for a character that ISO-8859-1 lacks.
+ * Returns the bytes written. */
+size_t utf8_to_latin1(const char *utf8, unsigned char other, unsigned char *out);
 /* The blanks that separate words in ISO-8859-1, the no-break space and the next-line mark too. */
 bool latin1_is_blank(unsigned char byte);
 

@@ -157,6 +157,16 @@ bool ratings_parse_line(
 	return true;
 }
 
+/* Whether a line would be good, were its movie still there. */
+static bool is_former(const struct ratings_reader *reader, struct text line)
+{
+	const struct catalog *former = reader->options->former;
+	struct columns columns;
+	return former && parse_columns(line, reader->tabs, &columns) && stars_fit(columns.stars) &&
+	       catalog_find_user(reader->catalog, columns.user) != UINT32_MAX &&
+	       catalog_find_movie(former, columns.movie) != UINT32_MAX;
+}
+
 enum status ratings_reader_next(
 	struct ratings_reader *reader, struct rating *ret, bool *ret_done, struct error *err)
 {
@@ -165,6 +175,11 @@ enum status ratings_reader_next(
 		if (ratings_parse_line(reader->catalog, line, reader->tabs, ret)) {
 			*ret_done = false;
 			return STATUS_OK;
+		}
+		if (is_former(reader, line)) {
+			if (reader->report)
+				reader->report->former_lines++;
+			continue;
 		}
 		enum status status = ratings_reader_reject(reader, line, NULL, err);
 		if (status != STATUS_OK)

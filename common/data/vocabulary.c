@@ -25,6 +25,21 @@ uint32_t vocabulary_find(const struct vocabulary *vocabulary, const char *word)
 	return UINT32_MAX;
 }
 
+uint32_t vocabulary_find_sorted(const struct vocabulary *vocabulary, const char *word)
+{
+	for (uint32_t first = 0, end = vocabulary->count; first < end;) {
+		const uint32_t middle = first + (end - first) / 2;
+		const int order = strcmp(word, vocabulary_entry(vocabulary, middle));
+		if (order == 0)
+			return middle;
+		if (order < 0)
+			end = middle;
+		else
+			first = middle + 1;
+	}
+	return UINT32_MAX;
+}
+
 enum status vocabulary_from_words(
 	struct vocabulary *ret, const char *const *words, uint32_t count, struct error *err)
 {

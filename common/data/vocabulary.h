@@ -32,6 +32,8 @@ static inline const char *vocabulary_entry(const struct vocabulary *vocabulary, 
 
 /* The number of a NUL-terminated word, UINT32_MAX when absent. Compares bytes; any order. */
 uint32_t vocabulary_find(const struct vocabulary *vocabulary, const char *word);
+/* The same in a vocabulary that is sorted bytewise, in logarithmic time. */
+uint32_t vocabulary_find_sorted(const struct vocabulary *vocabulary, const char *word);
 
 /* A vocabulary with copies of words[count], in the order given. */
 MUST_CHECK enum status vocabulary_from_words(

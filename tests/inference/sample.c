@@ -22,29 +22,33 @@ static void write_text(const char *directory, const char *name, const char *text
 	scratch_write(scratch_path(path, directory, name), text, strlen(text));
 }
 
-static void write_data(struct sample *sample, bool far_ids)
+static void write_data(struct sample *sample, const struct sample_options *options)
 {
 	struct error err;
-	char users[256];
-	const char *far = far_ids ? "000000000000" : "";
+	char users[256], movies[512];
+	const char *far = options->far_ids ? "000000000000" : "";
+	const char *far_movie = options->far_movie ? "000000000000" : "";
 	assert_ok(directory_create(sample->data, &err), &err);
 	snprintf(users, sizeof(users),
 		"3%s::F::1::10::1\n1%s::M::56::16::70072\n40%s::M::25::0::55117\n7%s::F::18::4::"
 		"1\n",
 		far, far, far, far);
 	write_text(sample->data, "users.dat", users);
-	write_text(sample->data, "movies.dat",
+	snprintf(movies, sizeof(movies),
 		"5::Father of the Bride (1995)::Comedy\n"
 		"1::Toy Story (1995)::Animation|Children's|Comedy\n"
 		"9::Caf\xe9 Story (1999)::Drama\n"
 		"12::The Bride of the Story (2000)::Drama|Comedy\n"
-		"30:: (1931)::Drama\n");
+		"30%s:: (1931)::Drama\n",
+		far_movie);
+	write_text(sample->data, "movies.dat", movies);
 	char ratings[256];
 	snprintf(ratings, sizeof(ratings),
-		"1%s::1::5::9\n1%s::9::2::9\n3%s::5::4::9\n40%s::30::1::9\n", far, far, far, far);
+		"1%s::1::5::9\n1%s::9::2::9\n3%s::5::4::9\n40%s::30%s::1::9\n", far, far, far, far,
+		far_movie);
 	write_text(sample->data, "ratings.dat", ratings);
-	const struct data_options options = {0};
-	assert_ok(catalog_load(&sample->catalog, sample->data, &options, NULL, &err), &err);
+	const struct data_options strict = {0};
+	assert_ok(catalog_load(&sample->catalog, sample->data, &strict, NULL, &err), &err);
 }
 
 static struct model *make_model(const struct sample *sample, const struct sample_options *options,
@@ -199,7 +203,7 @@ void sample_open(struct sample *sample, const struct sample_options *options)
 	scratch_path(sample->data, sample->root, "data");
 	scratch_path(sample->checkpoints, sample->root, "checkpoints");
 	scratch_path(sample->model, sample->root, "model");
-	write_data(sample, options->far_ids);
+	write_data(sample, options);
 	sample_checkpoint(sample, options, 10);
 }
 

@@ -16,10 +16,12 @@
 #define SAMPLE_USERS	 4u
 #define SAMPLE_MOVIES	 5u
 #define SAMPLE_UNTRAINED 2u /* number of user 7 in the catalog */
+#define SAMPLE_FAR_MOVIE UINT64_C(30000000000000)
 #define SAMPLE_STRANGER	 3u /* number of movie 12 */
 
 struct sample_options {
 	bool far_ids;	      /* users' ids are multiplied by 10^12: the compact form */
+	bool far_movie;	      /* movie 30's id is SAMPLE_FAR_MOVIE: the movies' compact form */
 	bool without_unknown; /* the unknown rows were never trained */
 	bool nothing_trained; /* no row of any table was */
 	bool max_pooling;

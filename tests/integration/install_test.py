@@ -127,6 +127,7 @@ class Installed(ProgramTest):
         self.assertEqual(self.complete("marquee", "rec"), ["recommend"])
         self.assertEqual(self.complete("marquee", "recommend", "--gen"), ["--gender", "--genre"])
         self.assertEqual(self.complete("marquee", "recommend", "--gender", ""), ["M", "F"])
+        self.assertEqual(self.complete("marquee", "movies", ""), ["add", "update", "remove", "list"])
         self.assertEqual(self.complete("pserver", "--tls"), ["--tls-cert", "--tls-key", "--tls-ca"])
         self.assertIn("--servers", self.complete("worker", "--ser"))
 
