@@ -220,6 +220,11 @@ enum status adopt(struct ann &ann, std::unique_ptr<faiss::Index> index, enum ann
 
 } // namespace
 
+bool ann_is_built_in(void)
+{
+	return true;
+}
+
 enum status ann_build(struct ann **ret, enum ann_kind kind, const float *vectors, uint32_t count,
 	size_t dim, uint32_t threads, struct error *err)
 {

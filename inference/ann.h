@@ -23,6 +23,9 @@
 struct ann;
 enum ann_kind { ANN_HNSW, ANN_IVF };
 
+/* False without FAISS (MARQUEE_FAISS=OFF): then the calls below are UNIMPLEMENTED. */
+bool ann_is_built_in(void);
+
 /* Copies vectors[count x dim], count > 0. Takes minutes of CPU time for a million. With one thread
  * the same vectors give the same index. */
 MUST_CHECK enum status ann_build(struct ann **ret, enum ann_kind kind, const float *vectors,

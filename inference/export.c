@@ -34,6 +34,7 @@ struct export
 	enum row_type rows;
 	char out[PATH_SIZE];	 /* without slashes at its end */
 	char partial[PATH_SIZE]; /* what is written */
+	char index[ERROR_MESSAGE_SIZE];
 	struct manifest about;
 	int lock; /* of the directory that is replaced; -1: none */
 	size_t kept_changes;
@@ -302,12 +303,29 @@ static enum status keep_changes(struct export *export, struct error *err)
 	return status;
 }
 
+static enum status write_index(struct export *export, const struct export_options *options,
+	const struct model_directory *directory, struct error *err)
+{
+	struct scorer *scorer;
+	struct movie_index *index = NULL;
+	enum status status = scorer_new(&scorer, directory, err);
+	if (status != STATUS_OK)
+		return status;
+	status = movie_index_open(
+		&index, scorer, options->index, options->threads, export->index, err);
+	movie_index_free(index);
+	scorer_free(scorer);
+	return status;
+}
+
 /* What is computed from the directory as it will be read. */
 static enum status write_formats(
-	const struct export *export, const struct export_options *options, struct error *err)
+	struct export *export, const struct export_options *options, struct error *err)
 {
+	const bool index =
+		index_choice_by_size(options->index, export->catalog.movie_count) != INDEX_FLAT;
 	struct model_directory directory, exported;
-	if (!options->npy && !options->faiss && !options->onnx)
+	if (!options->npy && !options->faiss && !options->onnx && !index)
 		return STATUS_OK;
 	enum status status = model_directory_open(&directory, export->partial, err);
 	if (status != STATUS_OK)
@@ -320,6 +338,8 @@ static enum status write_formats(
 	model_directory_as_exported(&directory, &exported);
 	if (status == STATUS_OK && options->onnx)
 		status = export_onnx(&exported, options->onnx_outside ? 0 : ONNX_INLINE_MAX, err);
+	if (status == STATUS_OK && index)
+		status = write_index(export, options, &directory, err);
 	model_directory_close(&directory);
 	return status;
 }
@@ -343,6 +363,7 @@ static void report(const struct export *export, struct export_report *ret)
 		.kept_changes = export->kept_changes};
 	memcpy(ret->checkpoint, export->from.path, sizeof(ret->checkpoint));
 	memcpy(ret->notes, export->from.notes, sizeof(ret->notes));
+	memcpy(ret->index, export->index, sizeof(ret->index));
 }
 
 enum status export_model(

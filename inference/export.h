@@ -11,22 +11,26 @@
 #define MARQUEE_INFERENCE_EXPORT_H
 
 #include "common/checkpoint/directory.h"
+#include "inference/movie_index.h"
 #include "inference/row_code.h"
 
 struct export_options {
 	const char *checkpoint; /* a checkpoint, or a directory of them */
 	bool best;		/* of a directory: the best instead of the newest */
 	const char *out;
-	bool npy;	    /* also movie_vectors.npy and movie_ids.npy */
-	bool faiss;	    /* also movies.faiss */
-	bool onnx;	    /* also the towers and the score */
-	enum row_type rows; /* how model.safetensors has the rows of its tables */
-	bool onnx_outside;  /* its tables stay in model.safetensors however small they are */
+	bool npy;		 /* also movie_vectors.npy and movie_ids.npy */
+	bool faiss;		 /* also movies.faiss */
+	bool onnx;		 /* also the towers and the score */
+	enum row_type rows;	 /* how model.safetensors has the rows of its tables */
+	enum index_choice index; /* which index for approximate search is made */
+	uint32_t threads;	 /* that make it; 0: one */
+	bool onnx_outside;	 /* its tables stay in model.safetensors however small they are */
 };
 
 struct export_report {
 	char checkpoint[PATH_SIZE];	   /* the one that was exported */
 	char notes[CHECKPOINT_NOTES_SIZE]; /* damaged ones that were passed over, one a line */
+	char index[ERROR_MESSAGE_SIZE];	   /* which index was made, "" : none */
 	uint64_t step;
 	double test_rmse; /* NAN: not measured */
 	uint64_t users, movies, trained_users, trained_movies;

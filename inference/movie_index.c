@@ -39,6 +39,15 @@ enum index_choice index_choice_of(const char *name)
 	return strcmp(name, "flat") == 0 ? INDEX_FLAT : INDEX_AUTO;
 }
 
+enum index_choice index_choice_by_size(enum index_choice choice, uint32_t movies)
+{
+	if (choice != INDEX_AUTO && choice != INDEX_THERE)
+		return choice;
+	if (movies < INDEX_GRAPH_FROM || !ann_is_built_in())
+		return INDEX_FLAT;
+	return movies < INDEX_LISTS_FROM ? INDEX_HNSW : INDEX_IVF;
+}
+
 static const char *kind_name(enum ann_kind kind)
 {
 	return kind == ANN_HNSW ? "hnsw" : "ivf";
@@ -199,9 +208,25 @@ static enum status open_kind(struct ann **ret, struct scorer *scorer, enum ann_k
 	if (write_index(*ret, scorer, kind, &failed) != STATUS_OK)
 		snprintf(ret_made, ERROR_MESSAGE_SIZE, "made an index that cannot be kept: %.400s",
 			failed.message);
+	else if (why.status == STATUS_NOT_FOUND)
+		snprintf(ret_made, ERROR_MESSAGE_SIZE, "made an index of %u movies, %s",
+			ann_count(*ret), kind_name(kind));
 	else
 		snprintf(ret_made, ERROR_MESSAGE_SIZE, "made an index (%.400s)", why.message);
 	return STATUS_OK;
+}
+
+/* Of the kind that fits the size, or of the other one. */
+static bool read_any(struct movie_index *index, const struct scorer *scorer)
+{
+	const enum ann_kind wanted = index->kind;
+	if (read_index(&index->ann, scorer, index->kind, NULL) == STATUS_OK)
+		return true;
+	index->kind = wanted == ANN_HNSW ? ANN_IVF : ANN_HNSW;
+	if (read_index(&index->ann, scorer, index->kind, NULL) == STATUS_OK)
+		return true;
+	index->kind = wanted;
+	return false;
 }
 
 enum status movie_index_open(struct movie_index **ret, struct scorer *scorer,
@@ -209,17 +234,19 @@ enum status movie_index_open(struct movie_index **ret, struct scorer *scorer,
 	struct error *err)
 {
 	const uint32_t movies = scorer_directory(scorer)->catalog.movie_count;
-	struct movie_index index = {.kind = choice == INDEX_IVF ? ANN_IVF : ANN_HNSW,
+	const enum index_choice wanted = index_choice_by_size(choice, movies);
+	struct movie_index index = {.kind = wanted == INDEX_IVF ? ANN_IVF : ANN_HNSW,
 		.changes = &scorer_directory(scorer)->changes};
 	ret_made[0] = '\0';
 	*ret = NULL;
-	if (choice == INDEX_FLAT || (choice == INDEX_AUTO && movies < INDEX_AUTO_MOVIES))
+	if (wanted == INDEX_FLAT)
+		return STATUS_OK;
+	const bool found = wanted != choice && read_any(&index, scorer);
+	if (!found && choice == INDEX_THERE)
 		return STATUS_OK;
 	enum status status = STATUS_OK;
-	if (choice != INDEX_AUTO)
+	if (!found)
 		status = open_kind(&index.ann, scorer, index.kind, threads, ret_made, err);
-	else if (read_index(&index.ann, scorer, index.kind, NULL) != STATUS_OK)
-		return STATUS_OK;
 	if (status == STATUS_OK)
 		status = memory_alloc(ret, 1, sizeof(index), "index", err);
 	if (status != STATUS_OK) {

@@ -23,19 +23,31 @@
 struct movie_index;
 
 enum index_choice {
-	INDEX_AUTO, /* an index that is there, from INDEX_AUTO_MOVIES movies on; else exact search
-		     */
+	INDEX_AUTO, /* by the number of movies, see below; made when there is none */
 	INDEX_FLAT, /* exact search */
 	INDEX_HNSW, /* these: made when there is none */
 	INDEX_IVF,
+	INDEX_THERE, /* as INDEX_AUTO, but none is made: for who asks once */
 };
-#define INDEX_CHOICES	  "auto|flat|hnsw|ivf"
-#define INDEX_AUTO_MOVIES 100000u
+#define INDEX_CHOICES "auto|flat|hnsw|ivf"
+
+/*
+ * INDEX_AUTO: below the first exact search takes some milliseconds; below the second a graph is
+ * made, which answers fastest and takes two minutes of processor time at most; from there on lists,
+ * which are made in an eighth of that. docs/performance.md has the figures.
+ */
+#define INDEX_GRAPH_FROM 100000u
+#define INDEX_LISTS_FROM 500000u
+/* What INDEX_AUTO and INDEX_THERE stand for with so many movies; others stand for themselves.
+ * Without FAISS that is always INDEX_FLAT. */
+enum index_choice index_choice_by_size(enum index_choice choice, uint32_t movies);
 
 /* One of INDEX_CHOICES. */
 enum index_choice index_choice_of(const char *name);
 
 /*
+ * With INDEX_AUTO and INDEX_THERE an index of the other kind serves, too, if it is there.
+ *
  * Opens or makes the index of the scorer's model; *ret is NULL for exact search. A new one is
  * written beside the model; where that fails *ret_made has why, else it says what was made ("" :
  * nothing was). UNIMPLEMENTED: built without FAISS. The index borrows the scorer's directory.

@@ -20,8 +20,11 @@ enum status answer_use_index(
 {
 	char made[ERROR_MESSAGE_SIZE];
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	/* Making an index takes longer than many searches without one. */
+	const enum index_choice given = index_choice_of(choice);
 	enum status status = movie_index_open(&answer->index, answer->scorer,
-		index_choice_of(choice), cores > 0 ? (uint32_t)cores : 1, made, err);
+		given == INDEX_AUTO ? INDEX_THERE : given, cores > 0 ? (uint32_t)cores : 1, made,
+		err);
 	if (status != STATUS_OK)
 		return status;
 	if (made[0])

@@ -54,8 +54,8 @@ struct flag index_flag(const char **index)
 		.kind = FLAG_CHOICE,
 		.target = index,
 		.value_name = "KIND",
-		.help = "auto (default), flat: exact search, hnsw or ivf: an index, made if need "
-			"be",
+		.help = "auto (default): by the number of movies; flat: exact search; hnsw, ivf: "
+			"an index, made if need be",
 		.choices = INDEX_CHOICES};
 }
 

@@ -1,13 +1,14 @@
 /* marquee export: from a checkpoint to a model directory. */
 #include "common/base/flags.h"
 #include "inference/export.h"
-#include "launcher/answer.h"
+#include "launcher/answer_flags.h"
 #include "launcher/commands.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Takes one of the comma-separated names. */
 static enum status take_format(
@@ -70,12 +71,15 @@ static void print_report(const struct export_options *options, const struct expo
 	if (report->kept_changes > 0)
 		printf("%s: %" PRIu64 " changed movies stay changed: see marquee movies list\n",
 			options->out, report->kept_changes);
+	if (report->index[0])
+		printf("%s: %s\n", options->out, report->index);
 }
 
 int cmd_export(int argc, char **argv)
 {
 	struct export_options options = {0};
-	const char *formats = "safetensors", *onnx_data = "inline", *rows = "f32";
+	const char *formats = "safetensors", *onnx_data = "inline", *rows = "f32", *index = "auto";
+	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	const struct flag flags[] = {
 		{.name = "checkpoint",
 			.kind = FLAG_STRING,
@@ -105,6 +109,7 @@ int cmd_export(int argc, char **argv)
 			.value_name = "TYPE",
 			.choices = ROW_TYPE_CHOICES,
 			.help = "how rows of tables are stored; int8 has a scale for each row"},
+		index_flag(&index),
 		{.name = "onnx-data",
 			.kind = FLAG_CHOICE,
 			.target = &onnx_data,
@@ -132,6 +137,8 @@ int cmd_export(int argc, char **argv)
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
 	(void)row_type_find(rows, &options.rows); /* one of the choices */
+	options.index = index_choice_of(index);
+	options.threads = cores > 0 ? (uint32_t)cores : 1;
 	options.onnx_outside = strcmp(onnx_data, "external") == 0;
 	status = export_model(&options, &report, &err);
 	if (status != STATUS_OK)

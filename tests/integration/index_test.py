@@ -6,7 +6,7 @@ import tempfile
 import unittest
 
 from http_client import Serve
-from programs import ProgramTest, marquee
+from programs import BIN, ProgramTest, marquee
 
 MOVIES = 3000
 TOP = 10
@@ -108,6 +108,58 @@ class Index(ProgramTest):
         self.assertGreaterEqual(len(set(exact) & set(found)), TOP - 1)
         os.truncate(os.path.join(other, "movies.hnsw.json"), 10)
         self.ask(other, "hnsw", "--user", 1, says="made an index")
+
+
+@unittest.skipIf("asan" in os.path.realpath(BIN) or "tsan" in os.path.realpath(BIN), "a hundred thousand movies")
+class Automatic(ProgramTest):
+    """--index auto, by the number of movies. The vectors are short, so that their index is soon made."""
+    users, ratings = 50, 1000
+    narrow = {"hidden": 16}
+
+    def export(self, movies, *arguments):
+        data, checkpoints, model, config = (self.path(f"{name}{movies}") for name in ("data", "checkpoints", "model", "config"))
+        with open(config, "w") as file:
+            json.dump(self.narrow, file)
+        if not os.path.exists(checkpoints):
+            for step in (("synth", "--out", data, "--users", 50, "--movies", movies, "--ratings", 1000, "--seed", 3),
+                         ("train", "--data", data, "--model", config, "--max-steps", 1, "--checkpoint-dir", checkpoints)):
+                result = marquee(*step)
+                self.assertEqual(result.code, 0, result.err)
+        result = marquee("export", "--checkpoint", checkpoints, "--out", model, *arguments)
+        self.assertEqual(result.code, 0, result.err)
+        return model, result.out
+
+    def indexes(self, model):
+        return sorted(name for name in os.listdir(model) if name.endswith(".index"))
+
+    def ask(self, model, *arguments):
+        result = marquee("recommend", "--model", model, "--user", 1, "--include-untrained", "--json", *arguments)
+        self.assertEqual((result.code, result.err), (0, ""))
+        return result.out
+
+    def test_below_100000_search_is_exact(self):
+        model, said = self.export(99999)
+        self.assertNotIn("index", said)
+        server = Serve(model)
+        self.lines.append(server)
+        self.assertEqual(server.get("/v1/recommend", user=1, include_untrained=True), (200, json.loads(self.ask(model, "--index", "flat"))))
+        self.assertEqual(self.indexes(model), [])
+
+    def test_from_100000_on_export_and_serve_make_an_index_and_questions_use_it(self):
+        model, said = self.export(100000)
+        self.assertIn("made an index of 100000 movies, hnsw", said)
+        self.assertEqual(self.indexes(model), ["movies.hnsw.index"])
+        self.assertEqual(len(json.loads(self.ask(model))["recommendations"]), 10)
+        model, said = self.export(100000, "--index", "flat")
+        self.assertEqual(self.indexes(model), [])
+        self.assertEqual(self.ask(model), self.ask(model, "--index", "flat"))
+        self.assertEqual(self.indexes(model), [])
+        self.lines.append(Serve(model))
+        self.assertEqual(self.indexes(model), ["movies.hnsw.index"])
+        model, said = self.export(100000, "--index", "ivf")
+        self.assertIn("made an index of 100000 movies, ivf", said)
+        self.lines.append(Serve(model))
+        self.assertEqual(self.indexes(model), ["movies.ivf.index"])
 
 
 if __name__ == "__main__":
