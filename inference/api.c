@@ -26,6 +26,7 @@ struct api {
 struct question {
 	struct scorer *scorer;
 	const struct catalog *catalog;
+	const struct seen *seen; /* or NULL */
 	const struct http_request *request;
 	json_t *answer; /* owned */
 };
@@ -41,6 +42,7 @@ static void reply_with(struct api *api, const struct http_request *request, answ
 	served_take(api->served, &lease);
 	struct question question = {.scorer = lease.scorer,
 		.catalog = &scorer_directory(lease.scorer)->catalog,
+		.seen = lease.seen,
 		.request = request};
 	enum status status = answer(&question, &err);
 	served_return(api->served, &lease);
@@ -106,6 +108,32 @@ static void reply_with_file(
 #define READ(question, fields, err)                                                                \
 	query_read((question)->request, fields, sizeof(fields) / sizeof((fields)[0]), err)
 
+/* Finds whom the question, which was read with `status`, is about: subject->vector is owned. */
+static enum status find_who(struct question *question, enum status status, const struct who *who,
+	struct subject *ret, struct error *err)
+{
+	if (status == STATUS_OK)
+		status = who_check(who, err);
+	return status == STATUS_OK ? subject_find(question->scorer, who, ret, err) : status;
+}
+
+/* What the user has seen, into *ret_marks, which the caller frees, for the filter. */
+static enum status exclude_seen(struct question *question, const struct subject *subject,
+	struct movie_filter *filter, uint8_t **ret_marks, struct error *err)
+{
+	if (!subject->known)
+		return error_set(err, STATUS_INVALID_ARGUMENT, "exclude_seen needs user");
+	if (!question->seen)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"exclude_seen: this server was not told what users have seen (--seen)");
+	enum status status =
+		memory_zalloc(ret_marks, question->catalog->movie_count, 1, "seen movies", err);
+	if (status == STATUS_OK)
+		seen_mark(question->seen, subject->user, *ret_marks);
+	filter->excluded = *ret_marks;
+	return status;
+}
+
 static enum status top_init(
 	struct top_k *top, uint64_t count, const struct catalog *catalog, struct error *err)
 {
@@ -120,15 +148,15 @@ static enum status recommend_answer(struct question *question, struct error *err
 	struct subject subject = {0};
 	struct movie_filter filter = {0};
 	struct top_k top = {0};
-	const struct query_field fields[] = {
-		WHO_FIELDS(who), FILTER_FIELDS(text), TOP_FIELD(count)};
-	enum status status = READ(question, fields, err);
-	if (status == STATUS_OK)
-		status = who_check(&who, err);
-	if (status == STATUS_OK)
-		status = subject_find(question->scorer, &who, &subject, err);
+	bool unseen = false;
+	uint8_t *seen = NULL;
+	const struct query_field fields[] = {WHO_FIELDS(who), FILTER_FIELDS(text),
+		{.name = "exclude_seen", .kind = QUERY_BOOL, .target = &unseen}, TOP_FIELD(count)};
+	enum status status = find_who(question, READ(question, fields, err), &who, &subject, err);
 	if (status == STATUS_OK)
 		status = movie_filter_init(&filter, question->catalog, &text, err);
+	if (status == STATUS_OK && unseen)
+		status = exclude_seen(question, &subject, &filter, &seen, err);
 	if (status == STATUS_OK)
 		status = top_init(&top, count, question->catalog, err);
 	if (status == STATUS_OK)
@@ -137,6 +165,7 @@ static enum status recommend_answer(struct question *question, struct error *err
 		question->answer = recommendations_to_json(question->scorer, &subject, &top);
 	top_k_fini(&top);
 	movie_filter_fini(&filter);
+	free(seen);
 	free(subject.vector);
 	return status;
 }
@@ -148,11 +177,7 @@ static enum status predict_answer(struct question *question, struct error *err)
 	struct subject subject = {0};
 	struct prediction prediction;
 	const struct query_field fields[] = {WHO_FIELDS(who), MOVIE_FIELD(movie)};
-	enum status status = READ(question, fields, err);
-	if (status == STATUS_OK)
-		status = who_check(&who, err);
-	if (status == STATUS_OK)
-		status = subject_find(question->scorer, &who, &subject, err);
+	enum status status = find_who(question, READ(question, fields, err), &who, &subject, err);
 	if (status == STATUS_OK)
 		status = predict(question->scorer, &subject, movie, &prediction, err);
 	if (status == STATUS_OK)
@@ -192,11 +217,7 @@ static enum status why_recommended_answer(struct question *question, struct erro
 	uint64_t movie = 0;
 	struct subject subject = {0};
 	const struct query_field fields[] = {WHO_FIELDS(who), MOVIE_FIELD(movie)};
-	enum status status = READ(question, fields, err);
-	if (status == STATUS_OK)
-		status = who_check(&who, err);
-	if (status == STATUS_OK)
-		status = subject_find(question->scorer, &who, &subject, err);
+	enum status status = find_who(question, READ(question, fields, err), &who, &subject, err);
 	if (status == STATUS_OK)
 		status = why_recommended(question->scorer, &subject, movie, &question->answer, err);
 	free(subject.vector);

@@ -13,6 +13,7 @@ struct served_model {
 	struct model_directory directory;
 	struct scorer *original; /* prepared; the others are its clones */
 	struct movie_index *index;
+	struct seen seen;
 	uint32_t count;		 /* of scorers */
 	struct scorer **scorers; /* [count]; the first `idle` are not leased */
 	uint32_t idle;		 /* served.lock guards it, and the order of scorers */
@@ -26,9 +27,7 @@ struct identity {
 };
 
 struct served {
-	const char *path;
-	uint32_t leases;
-	enum index_choice index;
+	struct served_options options;
 	struct identity identity; /* the reloading thread's */
 	pthread_mutex_t lock;	  /* guards what follows */
 	pthread_cond_t returned;
@@ -66,32 +65,35 @@ static void model_close(struct served_model *model)
 	free(model->scorers);
 	scorer_free(model->original);
 	movie_index_free(model->index);
+	seen_fini(&model->seen);
 	model_directory_close(&model->directory);
 	free(model);
 }
 
 static enum status model_open(
-	struct served_model **ret, const struct served *served, struct error *err)
+	struct served_model **ret, const struct served_options *options, struct error *err)
 {
 	struct served_model *model;
 	char made[ERROR_MESSAGE_SIZE];
 	enum status status = memory_zalloc(&model, 1, sizeof(*model), "model", err);
 	if (status != STATUS_OK)
 		return status;
-	status = model_directory_open(&model->directory, served->path, err);
+	status = model_directory_open(&model->directory, options->path, err);
+	if (status == STATUS_OK && options->ratings)
+		status = seen_read(&model->seen, &model->directory.catalog, options->ratings, err);
 	if (status == STATUS_OK)
 		status = scorer_new(&model->original, &model->directory, err);
 	if (status == STATUS_OK)
 		status = scorer_prepare(model->original, err);
 	if (status == STATUS_OK)
 		status = movie_index_open(
-			&model->index, model->original, served->index, served->leases, made, err);
+			&model->index, model->original, options->index, options->leases, made, err);
 	if (status == STATUS_OK)
 		scorer_use_index(model->original, model->index);
 	if (status == STATUS_OK)
 		status = memory_zalloc(
-			&model->scorers, served->leases, sizeof(*model->scorers), "scorers", err);
-	for (; status == STATUS_OK && model->count < served->leases;
+			&model->scorers, options->leases, sizeof(*model->scorers), "scorers", err);
+	for (; status == STATUS_OK && model->count < options->leases;
 		model->count += status == STATUS_OK)
 		status = scorer_clone(&model->scorers[model->count], model->original, err);
 	model->idle = model->count;
@@ -102,18 +104,15 @@ static enum status model_open(
 	return status;
 }
 
-enum status served_new(struct served **ret, const char *path, enum index_choice index,
-	uint32_t leases, struct error *err)
+enum status served_new(struct served **ret, const struct served_options *options, struct error *err)
 {
 	struct served *served;
 	enum status status = memory_zalloc(&served, 1, sizeof(*served), "server", err);
 	if (status != STATUS_OK)
 		return status;
-	served->path = path;
-	served->leases = leases;
-	served->index = index;
-	look(path, &served->identity);
-	status = model_open(&served->current, served, err);
+	served->options = *options;
+	look(options->path, &served->identity);
+	status = model_open(&served->current, options, err);
 	if (status != STATUS_OK) {
 		free(served);
 		return status;
@@ -141,7 +140,9 @@ void served_take(struct served *served, struct lease *ret)
 	while (served->current->idle == 0)
 		pthread_cond_wait(&served->returned, &served->lock);
 	struct served_model *model = served->current;
-	*ret = (struct lease){.scorer = model->scorers[--model->idle], .model = model};
+	*ret = (struct lease){.scorer = model->scorers[--model->idle],
+		.seen = model->seen.ends ? &model->seen : NULL,
+		.model = model};
 	pthread_mutex_unlock(&served->lock);
 }
 
@@ -170,8 +171,8 @@ enum status served_reload(struct served *served, struct error *err)
 {
 	struct served_model *model;
 	/* Looked at before: what changes while the files are read counts as new. */
-	look(served->path, &served->identity);
-	enum status status = model_open(&model, served, err);
+	look(served->options.path, &served->identity);
+	enum status status = model_open(&model, &served->options, err);
 	pthread_mutex_lock(&served->lock);
 	if (status != STATUS_OK) {
 		served->counts.refusals++;
@@ -192,7 +193,7 @@ enum status served_reload(struct served *served, struct error *err)
 bool served_is_outdated(struct served *served)
 {
 	struct identity now;
-	look(served->path, &now);
+	look(served->options.path, &now);
 	return memcmp(&now, &served->identity, sizeof(now)) != 0;
 }
 

@@ -15,6 +15,7 @@
 
 #include "inference/movie_index.h"
 #include "inference/scorer.h"
+#include "inference/seen.h"
 
 #include <stdbool.h>
 
@@ -22,14 +23,22 @@ struct served;
 struct served_model;
 
 struct lease {
-	struct scorer *scorer; /* borrowed until it is returned */
+	struct scorer *scorer;	 /* borrowed until it is returned, as is */
+	const struct seen *seen; /* NULL without a ratings file */
 	struct served_model *model;
 };
 
-/* Opens the model for up to `leases` leases at once; an index is made with as many threads. Borrows
- * the path for its life. */
-MUST_CHECK enum status served_new(struct served **ret, const char *path, enum index_choice index,
-	uint32_t leases, struct error *err);
+struct served_options {
+	const char *path; /* of the model */
+	const char
+		*ratings; /* what users have seen; read again with every model; NULL: not known */
+	enum index_choice index;
+	uint32_t leases; /* at once, at most; an index is made with as many threads */
+};
+
+/* Opens the model. Borrows the paths for its life. */
+MUST_CHECK enum status served_new(
+	struct served **ret, const struct served_options *options, struct error *err);
 /* All leases are back. NULL is fine. */
 void served_free(struct served *served);
 

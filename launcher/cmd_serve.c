@@ -15,7 +15,7 @@
 #define LOOK_EVERY_S   1 /* for another model */
 
 struct arguments {
-	const char *model, *index;
+	const char *model, *index, *seen;
 	struct http_options http;
 	uint64_t threads, connections, per_client, timeout_ms;
 };
@@ -66,8 +66,11 @@ static enum status run(struct arguments *arguments, struct error *err)
 	arguments->http.connections_max = (uint32_t)arguments->connections;
 	arguments->http.connections_per_client_max = (uint32_t)arguments->per_client;
 	arguments->http.request_timeout_ms = (uint32_t)arguments->timeout_ms;
-	enum status status = served_new(&served, arguments->model,
-		index_choice_of(arguments->index), arguments->http.threads, err);
+	const struct served_options model = {.path = arguments->model,
+		.ratings = arguments->seen,
+		.index = index_choice_of(arguments->index),
+		.leases = arguments->http.threads};
+	enum status status = served_new(&served, &model, err);
 	if (status == STATUS_OK)
 		status = api_new(&api, served, err);
 	if (status == STATUS_OK) {
@@ -99,6 +102,11 @@ int cmd_serve(int argc, char **argv)
 			.value_name = "HOST:PORT",
 			.help = "where to listen (default " LISTEN_DEFAULT "; port 0: any)"},
 		index_flag(&arguments.index),
+		{.name = "seen",
+			.kind = FLAG_STRING,
+			.target = &arguments.seen,
+			.value_name = "FILE",
+			.help = "a ratings file: what users have seen, for exclude_seen"},
 		{.name = "public",
 			.kind = FLAG_BOOL,
 			.target = &arguments.http.public,

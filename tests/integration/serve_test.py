@@ -86,6 +86,28 @@ class Answers(ServeTest):
         self.assertAlmostEqual(why["similarity"], 1, places=5)
         self.assertEqual(why["shared_genres"], movies[17]["genres"])
 
+    def test_seen_movies_are_left_out(self):
+        ratings = os.path.join(self.data, "ratings.dat")
+        with open(ratings) as file:
+            lines = [line.split("::") for line in file]
+        grown = self.path("grown.dat")
+        with open(grown, "w") as file:  # by what the model does not know, and by a movie of user 2
+            file.writelines("::".join(line) for line in lines)
+            file.write("99999::1::5::1\n1::99999::5::1\nnonsense\n2::150::5::1\n")
+        server = self.serve("--seen", grown)
+        for user in 1, 2, 17, 300:
+            seen = {int(line[1]) for line in lines if int(line[0]) == user} | ({150} if user == 2 else set())
+            for filters in {}, {"genre": "Comedy"}, {"year": "1950-1995", "include_untrained": True}:
+                everything = server.get("/v1/recommend", user=user, k=1000, **filters)[1]["recommendations"]
+                wanted = [m["id"] for m in everything if m["id"] not in seen]
+                self.assertLess(len(wanted), len(everything))
+                for k in 5, 1000:
+                    code, said = server.get("/v1/recommend", user=user, k=k, exclude_seen=True, **filters)
+                    self.assertEqual((code, [m["id"] for m in said["recommendations"]]), (200, wanted[:k]))
+                self.assertEqual(server.get("/v1/recommend", user=user, k=1000, exclude_seen=False, **filters)[1]["recommendations"], everything)
+        self.assertEqual(server.get("/v1/recommend", user=1, k=20, exclude_seen=True),
+                         (200, self.ask("recommend", "--user", 1, "--top", 20, "--exclude-seen", ratings)))
+
     def test_ids_choose_among_movies(self):
         code, said = self.serve().get("/v1/recommend", user=1, ids="5,9,2", include_untrained=True)
         self.assertEqual(code, 200)
@@ -194,6 +216,9 @@ class Refusals(ServeTest):
         self.refused(server, 400, bad, "expected a number from 1 to 1000", "/v1/recommend", user=1, k=0)
         self.refused(server, 400, bad, "expected a number from 0", "/v1/recommend", user="-1")
         self.refused(server, 400, bad, "expected true or false", "/v1/recommend", user=1, include_untrained="yes")
+        self.refused(server, 400, bad, "was not told what users have seen", "/v1/recommend", user=1, exclude_seen=True)
+        self.refused(server, 400, bad, "needs user", "/v1/recommend", age=20, gender="M", occupation=1, exclude_seen=True)
+        self.fails(marquee("serve", "--model", self.model, "--seen", "/nowhere/ratings.dat"), 1, "/nowhere/ratings.dat")
         self.refused(server, 400, bad, "genre: empty", "/v1/recommend?user=1&genre=")
         self.refused(server, 400, bad, "given twice", "/v1/recommend?user=1&user=1")
         self.refused(server, 400, bad, "not UTF-8", "/v1/recommend?user=1&genre=%ff")
