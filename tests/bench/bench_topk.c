@@ -73,7 +73,9 @@ static enum status data_init(struct data *data, uint64_t items, struct error *er
 	search_items_init(&sized, data->vectors, NULL, (uint32_t)items, DIM);
 	data->longest = sized.longest;
 	status = bench_samples_init(&data->theirs, err);
-	return status == STATUS_OK ? fill_faiss(data, items, err) : status;
+	if (status == STATUS_OK && ann_is_built_in())
+		status = fill_faiss(data, items, err);
+	return status;
 }
 
 static void data_fini(struct data *data)
@@ -286,7 +288,7 @@ static enum status run_model(const struct bench *bench, const char *model,
 	status = scorer_new(&scorer, &directory, err);
 	if (status == STATUS_OK && bench_wants(bench, "recommend"))
 		status = recommend_to_all(bench, scorer, samples, err);
-	if (status == STATUS_OK && bench_wants(bench, "index"))
+	if (status == STATUS_OK && ann_is_built_in() && bench_wants(bench, "index"))
 		status = run_indexes(bench, scorer, samples, err);
 	scorer_free(scorer);
 	model_directory_close(&directory);
@@ -326,10 +328,13 @@ int main(int argc, char **argv)
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
 	nn_init();
+	if (!ann_is_built_in())
+		fprintf(stderr,
+			"bench_topk: built without FAISS: no case 'faiss', no case 'index'\n");
 	status = bench_samples_init(&samples, &err);
 	if (status == STATUS_OK && model)
 		status = run_model(&bench, model, &samples, &err);
-	else if (status == STATUS_OK && bench_wants(&bench, "index"))
+	else if (status == STATUS_OK && ann_is_built_in() && bench_wants(&bench, "index"))
 		status = run_indexes(&bench, NULL, &samples, &err);
 	const bool searches = bench_wants(&bench, "search") || bench_wants(&bench, "faiss");
 	if (status == STATUS_OK && searches)

@@ -3,6 +3,7 @@
 
 #include "common/base/random.h"
 #include "common/checkpoint/sealed_json.h"
+#include "inference/ann.h"
 #include "inference/faiss_index.h"
 #include "inference/onnx.h"
 #include "tests/inference/sample.h"
@@ -333,6 +334,8 @@ START_TEST(movie_vectors_are_exported_for_faiss)
 	struct export_report report;
 	char path[PATH_SIZE];
 	size_t size;
+	if (!ann_is_built_in())
+		return;
 	sample_open(&sample, &(struct sample_options){0});
 	const struct export_options options = {
 		.checkpoint = sample.checkpoints, .out = sample.model, .faiss = true};
@@ -401,6 +404,8 @@ START_TEST(an_index_of_faiss_fails_with_a_status)
 {
 	struct error err;
 	struct faiss_index *index;
+	if (!ann_is_built_in())
+		return;
 	const float vectors[4] = {1, 2, 3, 4};
 	const uint64_t far[2] = {1, (uint64_t)INT64_MAX + 1};
 	assert_ok(faiss_index_new_flat(&index, 2, 2, &err), &err);
