@@ -82,7 +82,7 @@ struct job {
 	bool has_cut;  /* the store holds the cut of step cut_step */
 	uint64_t cut_step;
 	struct error failure;	     /* not OK: the tables are broken, every step call gets this */
-	struct step_call *calls;     /* those who wait for an answer: pserver/steps.c */
+	struct step_call *calls;     /* those who wait for an answer: pserver/step_calls.c */
 	struct pending_push *pushes; /* accepted, not applied yet */
 	struct job_member *members;  /* [spec.workers] */
 };

@@ -1,6 +1,7 @@
 /*
  * What the files of the service share: service.c (open, close, membership), steps.c (pull, push),
- * state.c (cut, snapshot, restore, digest, stats). Inside this room only.
+ * step_calls.c (those that wait), state.c (cut, snapshot, restore, digest, stats). Inside this room
+ * only.
  *
  * Locks: server->lock guards the job's pointer, all jobs' bookkeeping (job.h) and all step calls.
  * It is held for bookkeeping only, never while rows are read or written or a call is answered.
@@ -126,6 +127,24 @@ void ps_job_release(struct job *job);
 void ps_apply_complete_step(struct ps_server *server, struct job *job);
 /* ssp, async: nothing that was pushed waits for other pushes. Lets go of the lock meanwhile. */
 void ps_flush_pool(struct ps_server *server, struct job *job);
+
+/* Step calls and pushes that wait (step_calls.c), with the lock held: */
+
+/* The worker's push of this number that is pending, or NULL. */
+struct pending_push *ps_find_push(const struct job *job, uint32_t worker, uint64_t sequence);
+/* The push is over, one way or the other (failure: may be NULL): those who wait for it go on. */
+void ps_finish_push(struct job *job, struct pending_push *push, const struct error *failure);
+/*
+ * A repeat has come and takes the place of the attempt before. Usually nobody listens for that one
+ * any more; but when the two overtook each other it is the one the caller waits for, and
+ * UNAVAILABLE makes it ask again.
+ */
+void ps_replace_attempt(struct job *job, const struct step_call *repeat, struct step_call **list);
+/*
+ * RESOURCE_EXHAUSTED: PS_PARKED_MAX calls of the worker wait. One that asks and asks, whatever it
+ * waits for, is not to fill the memory.
+ */
+MUST_CHECK enum status ps_check_parked(const struct job *job, uint32_t worker, struct error *err);
 /* Takes the calls that can be answered now out of the job's list and puts them in front of *list.
  */
 void ps_collect_ready(struct job *job, struct step_call **list);
