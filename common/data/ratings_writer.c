@@ -77,8 +77,9 @@ enum status ratings_writer_finish(
 		.hashes = hash_bytes(writer->hashes, bytes, 0),
 		.skipped_lines = origin->skipped.skipped_lines,
 	};
+	/* The text alone: what lies behind it in memory is nobody's business. */
 	memcpy(header.first_bad_line, origin->skipped.first_bad_line,
-		sizeof(header.first_bad_line));
+		strnlen(origin->skipped.first_bad_line, sizeof(header.first_bad_line) - 1));
 	header.header = hash_bytes(&header, offsetof(struct ratings_header, header), 0);
 	if (status == STATUS_OK)
 		status = put(writer, writer->hashes, bytes,

@@ -14,7 +14,7 @@ from programs import ProgramTest, descendants, marquee, program, program_of
 SECONDS = int(os.environ.get("MARQUEE_SOAK_SECONDS", "12"))
 EVERY_S = 5 if SECONDS >= 60 else 1
 SAMPLE_S = SECONDS / 120
-SLACK_KIB = 4 << 10
+SLACK_KIB = 2 << 10
 
 
 class Soak(ProgramTest):

@@ -1,10 +1,13 @@
 #include "common/data/dataset.h"
 
+#include "common/base/file.h"
+#include "common/data/ratings_layout.h"
 #include "tests/common/data/fixture.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,6 +266,24 @@ START_TEST(a_test_file_is_the_whole_test_and_nothing_else_is_held_out)
 }
 END_TEST
 
+/* A cache has the first bad line, and behind it nothing of what lay in memory. */
+static void assert_only_text_is_kept(const char *directory)
+{
+	char path[PATH_SIZE], *bytes;
+	struct error err;
+	size_t size;
+	assert_ok(file_read_all(scratch_path(path, directory, "ratings.dat.cache"), 1 << 20, &bytes,
+			  &size, &err),
+		&err);
+	ck_assert_uint_gt(size, sizeof(struct ratings_header));
+	const char *line = bytes + offsetof(struct ratings_header, first_bad_line);
+	size_t at = strnlen(line, ERROR_MESSAGE_SIZE);
+	ck_assert_uint_gt(at, 0);
+	while (at < ERROR_MESSAGE_SIZE)
+		ck_assert_int_eq(line[at++], '\0');
+	free(bytes);
+}
+
 START_TEST(skipped_lines_are_counted_once_over_all_files)
 {
 	char directory[PATH_SIZE], path[PATH_SIZE];
@@ -283,6 +304,7 @@ START_TEST(skipped_lines_are_counted_once_over_all_files)
 	ck_assert_uint_eq(dataset.train_count, 4);
 	ck_assert_uint_eq(dataset.test_count, 1);
 	dataset_fini(&dataset);
+	assert_only_text_is_kept(directory);
 	scratch_close(directory);
 }
 END_TEST
