@@ -1,5 +1,6 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/http/acceptor.h"
 #include "common/http/deadlines.h"
 #include "common/http/http.h"
 #include "common/http/listen.h"
@@ -23,6 +24,7 @@ struct http_server {
 	int listener;
 	char url[HTTP_URL_SIZE];
 	struct MHD_Daemon *daemon;
+	struct acceptor *acceptor;
 	struct deadlines *deadlines;
 	_Atomic uint32_t under_way; /* requests whose headers are here and whose reply is not out */
 	_Atomic bool stopping;	    /* replies close their connections */
@@ -280,16 +282,24 @@ static void set_defaults(struct http_options *options)
 		options->request_bytes_max = REQUEST_BYTES_DEFAULT;
 }
 
+/* libmicrohttpd deals connections out to its threads by their descriptors, and closes those that
+ * are too many. */
+static void take(void *context, int connected, const struct sockaddr *from, socklen_t size)
+{
+	struct http_server *server = context;
+	(void)MHD_add_connection(server->daemon, connected, from, size);
+}
+
 static enum status start(struct http_server *server, struct error *err)
 {
 	const struct http_options *options = &server->options;
 	const struct MHD_OptionItem pool[] = {
 		{MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)options->threads, NULL},
 		{MHD_OPTION_END, 0, NULL}};
-	server->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL,
-		NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET, server->listener,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)options->connections_max,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+	server->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET, 0, NULL,
+		NULL, on_request, server, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned int)options->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
 		(unsigned int)options->connections_per_client_max,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->request_bytes_max,
 		MHD_OPTION_CONNECTION_TIMEOUT,
@@ -297,9 +307,10 @@ static enum status start(struct http_server *server, struct error *err)
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
 		on_completed, server, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
 		options->threads > 1 ? pool : pool + 1, MHD_OPTION_END);
-	return server->daemon ? STATUS_OK
-			      : error_set(err, STATUS_UNAVAILABLE,
-					"%s: libmicrohttpd does not start", server->url);
+	if (!server->daemon)
+		return error_set(
+			err, STATUS_UNAVAILABLE, "%s: libmicrohttpd does not start", server->url);
+	return acceptor_new(&server->acceptor, server->listener, take, server, err);
 }
 
 enum status http_server_open(
@@ -338,12 +349,12 @@ void http_server_close(struct http_server *server)
 {
 	if (!server)
 		return;
+	acceptor_free(server->acceptor);
 	if (server->daemon) {
 		const struct timespec pause = {.tv_nsec = STOP_LOOK_MS * 1000000L};
 		const uint64_t end = clock_now_ns(clock_real()) +
 				     server->options.request_timeout_ms * UINT64_C(1000000);
 		atomic_store(&server->stopping, true);
-		(void)MHD_quiesce_daemon(server->daemon);
 		while (atomic_load(&server->under_way) > 0 && clock_now_ns(clock_real()) < end)
 			(void)nanosleep(&pause, NULL);
 		MHD_stop_daemon(server->daemon);

@@ -7,12 +7,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DEADLINE_S = 20, TEXT_MAX = 100000 };
@@ -60,18 +62,29 @@ static struct http_server *open_server(uint32_t per_client, uint32_t timeout_ms)
 	return server;
 }
 
-static int connect_to(const struct http_server *server)
+static int open_client(void)
 {
 	const struct timeval deadline = {.tv_sec = DEADLINE_S};
-	const int port = atoi(strrchr(http_server_url(server), ':') + 1);
-	const struct sockaddr_in address = {.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	const int client = socket(AF_INET, SOCK_STREAM, 0);
 	ck_assert_int_ge(client, 0);
 	ck_assert_int_eq(
 		setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
+	return client;
+}
+
+static void connect_client(int client, const struct http_server *server)
+{
+	const int port = atoi(strrchr(http_server_url(server), ':') + 1);
+	const struct sockaddr_in address = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	ck_assert_int_eq(connect(client, (const void *)&address, sizeof(address)), 0);
+}
+
+static int connect_to(const struct http_server *server)
+{
+	const int client = open_client();
+	connect_client(client, server);
 	return client;
 }
 
@@ -224,6 +237,60 @@ START_TEST(a_client_has_no_more_connections_than_its_share)
 }
 END_TEST
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t entered = PTHREAD_COND_INITIALIZER;
+static unsigned int inside;
+
+/* Answers once two requests are in the handler at the same time. */
+static void meet(
+	void *context, size_t route, const struct http_request *request, struct http_reply *reply)
+{
+	struct timespec end;
+	(void)context;
+	(void)route;
+	(void)request;
+	(void)clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += DEADLINE_S / 2;
+	pthread_mutex_lock(&lock);
+	inside++;
+	pthread_cond_broadcast(&entered);
+	int late = 0;
+	while (inside < 2 && late == 0)
+		late = pthread_cond_timedwait(&entered, &lock, &end);
+	reply->code = inside < 2 ? 500 : 200;
+	pthread_mutex_unlock(&lock);
+}
+
+START_TEST(two_connections_are_served_by_two_threads)
+{
+	static const char *const path = "/meet";
+	static const char request[] = "GET /meet HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	const struct http_options options = {.listen = "127.0.0.1:0",
+		.threads = 2,
+		.paths = &path,
+		.route_count = 1,
+		.handle = meet};
+	struct http_server *server;
+	struct error err;
+	char text[TEXT_MAX];
+	int clients[2];
+	assert_ok(http_server_open(&server, &options, &err), &err);
+	/* Descriptors first: those that the server gets are then neighbours. */
+	for (size_t i = 0; i < 2; i++)
+		clients[i] = open_client();
+	for (size_t i = 0; i < 2; i++)
+		connect_client(clients[i], server);
+	for (size_t i = 0; i < 2; i++)
+		ck_assert_int_gt(send(clients[i], request, strlen(request), MSG_NOSIGNAL), 0);
+	for (size_t i = 0; i < 2; i++) {
+		(void)read_all(clients[i], text);
+		ck_assert_msg(strncmp(text, "HTTP/1.1 200", 12) == 0, "%s", text);
+		close(clients[i]);
+	}
+	http_server_close(server);
+}
+END_TEST
+
 START_TEST(addresses_are_checked)
 {
 	static const char *const bad[] = {
@@ -292,6 +359,7 @@ int main(void)
 		what_is_refused_does_not_reach_the_handler,
 		what_is_no_http_or_too_long_is_refused_and_others_are_served,
 		a_client_that_is_late_is_cut, a_client_has_no_more_connections_than_its_share,
-		addresses_are_checked, parameters_are_read_by_a_table, NULL};
+		two_connections_are_served_by_two_threads, addresses_are_checked,
+		parameters_are_read_by_a_table, NULL};
 	return run_cases("http", cases);
 }
