@@ -153,7 +153,19 @@ void build_lists(struct ann &ann, const float *vectors, uint32_t count, int dim)
 	ann.lists->add(count, vectors);
 }
 
-uint32_t search_graph(
+/* The first of FAISS's labels, which are -1 where nothing was found. */
+void take_labels(
+	const faiss::Index::idx_t *labels, size_t kept, size_t count, uint32_t *positions)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < kept && found < count; i++)
+		if (labels[i] >= 0)
+			positions[found++] = static_cast<uint32_t>(labels[i]);
+	std::fill(positions + found, positions + count, ANN_NONE);
+}
+
+/* One query, with marks that are kept: FAISS's own search makes them anew for every call. */
+void search_graph_once(
 	struct ann &ann, const float *query, uint32_t effort, uint32_t count, uint32_t *positions)
 {
 	/* FAISS keeps as many candidates as it is asked for, whatever the parameters say. */
@@ -168,26 +180,27 @@ uint32_t search_graph(
 	ann.graph->hnsw.search(computer, static_cast<int>(kept), labels.data(), distances.data(),
 		*visited.table, &parameters);
 	faiss::maxheap_reorder(kept, distances.data(), labels.data());
-	uint32_t found = 0;
-	for (uint32_t i = 0; i < kept && found < count; i++)
-		if (labels[i] >= 0)
-			positions[found++] = static_cast<uint32_t>(labels[i]);
-	return found;
+	take_labels(labels.data(), kept, count, positions);
 }
 
-uint32_t search_lists(
-	struct ann &ann, const float *query, uint32_t effort, uint32_t count, uint32_t *positions)
+/* FAISS's search of many queries on its threads. */
+void search_batch(struct ann &ann, const float *queries, size_t query_count, uint32_t effort,
+	uint32_t count, uint32_t *positions)
 {
-	std::vector<float> products(count);
-	std::vector<faiss::Index::idx_t> labels(count, -1);
-	faiss::SearchParametersIVF parameters;
-	parameters.nprobe = effort;
-	ann.lists->search(1, query, count, products.data(), labels.data(), &parameters);
-	uint32_t found = 0;
-	for (uint32_t i = 0; i < count; i++)
-		if (labels[i] >= 0)
-			positions[found++] = static_cast<uint32_t>(labels[i]);
-	return found;
+	const auto rows = static_cast<faiss::Index::idx_t>(query_count);
+	const uint32_t kept = ann.graph ? std::max(effort, count) : count;
+	std::vector<float> products(query_count * kept);
+	std::vector<faiss::Index::idx_t> labels(query_count * kept, -1);
+	faiss::SearchParametersHNSW of_graph;
+	faiss::SearchParametersIVF of_lists;
+	of_graph.efSearch = static_cast<int>(kept);
+	of_lists.nprobe = effort;
+	if (ann.graph)
+		ann.graph->search(rows, queries, kept, products.data(), labels.data(), &of_graph);
+	else
+		ann.lists->search(rows, queries, kept, products.data(), labels.data(), &of_lists);
+	for (size_t q = 0; q < query_count; q++)
+		take_labels(labels.data() + q * kept, kept, count, positions + q * count);
 }
 
 /* What a file is said to hold, as our own types. */
@@ -266,14 +279,21 @@ uint32_t ann_effort_max(const struct ann *ann)
 	return ann->graph ? ann_count(ann) : static_cast<uint32_t>(ann->lists->nlist);
 }
 
-enum status ann_search(struct ann *ann, const float *query, uint32_t effort, uint32_t count,
-	uint32_t *positions, uint32_t *ret_count, struct error *err)
+enum status ann_search(struct ann *ann, const float *queries, size_t query_count, uint32_t effort,
+	uint32_t count, uint32_t threads, uint32_t *positions, struct error *err)
 {
-	return faiss_guard("FAISS: a search", err, [&] {
-		*ret_count = ann->graph ? search_graph(*ann, query, effort, count, positions)
-					: search_lists(*ann, query, effort, count, positions);
+	if (query_count == 0 || count == 0)
+		return STATUS_OK;
+	omp_set_num_threads(static_cast<int>(threads > 0 ? threads : 1));
+	enum status status = faiss_guard("FAISS: a search", err, [&] {
+		if (ann->graph && query_count == 1)
+			search_graph_once(*ann, queries, effort, count, positions);
+		else
+			search_batch(*ann, queries, query_count, effort, count, positions);
 		return STATUS_OK;
 	});
+	omp_set_num_threads(1);
+	return status;
 }
 
 enum status ann_write(const struct ann *ann, const char *path, struct error *err)

@@ -39,12 +39,16 @@ uint32_t ann_count(const struct ann *ann);
 uint32_t ann_effort_default(const struct ann *ann);
 uint32_t ann_effort_max(const struct ann *ann);
 
+#define ANN_NONE UINT32_MAX
+
 /*
- * Finds up to `count` positions near the query [dim], best first as far as the index knows. effort:
- * for a graph how many candidates are kept, and count is at most that; for lists how many are read.
+ * Finds up to `count` positions near each of queries[query_count x dim], best first as far as the
+ * index knows; rows of positions[query_count x count] end in ANN_NONE where there are fewer.
+ * effort: for a graph how many candidates are kept, and count is at most that; for lists how many
+ * are read. A query finds the same alone and among others, with any number of threads.
  */
-MUST_CHECK enum status ann_search(struct ann *ann, const float *query, uint32_t effort,
-	uint32_t count, uint32_t *positions, uint32_t *ret_count, struct error *err);
+MUST_CHECK enum status ann_search(struct ann *ann, const float *queries, size_t query_count,
+	uint32_t effort, uint32_t count, uint32_t threads, uint32_t *positions, struct error *err);
 
 /* A file of FAISS's own, which is durable when this returns. */
 MUST_CHECK enum status ann_write(const struct ann *ann, const char *path, struct error *err);

@@ -78,8 +78,10 @@ static enum status number(struct revisions *revisions, const struct catalog *cat
 	size_t genre = 0, word = 0;
 	for (size_t i = 0; status == STATUS_OK && i < changes->count; i++) {
 		struct movie_revision *movie = &revisions->movies[i];
-		movie->genres = revisions->genres + genre;
-		movie->words = revisions->words + word;
+		if (movie->genre_count > 0)
+			movie->genres = revisions->genres + genre;
+		if (movie->word_count > 0)
+			movie->words = revisions->words + word;
 		genre += movie->genre_count;
 		word += movie->word_count;
 	}

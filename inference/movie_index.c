@@ -19,14 +19,16 @@
  * What the first try asks for at least, and by how much the next is larger. Beyond an eighth of the
  * movies of a graph, or all lists, exact search is as fast.
  */
-#define LISTS_FOUND  256u
-#define MORE	     4u
-#define EXACT_BEYOND 8u
-#define PER_RESULT   2u /* candidates at least, for one result */
+#define LISTS_FOUND	256u
+#define MORE		4u
+#define EXACT_BEYOND	8u
+#define PER_RESULT	2u /* candidates at least, for one result */
+#define QUERIES_AT_ONCE ((size_t)256)
 
 struct movie_index {
 	enum ann_kind kind;
 	struct ann *ann; /* owned; positions are the exported movies' numbers */
+	size_t dim;
 	const struct model_changes *changes;
 };
 
@@ -236,6 +238,7 @@ enum status movie_index_open(struct movie_index **ret, struct scorer *scorer,
 	const uint32_t movies = scorer_directory(scorer)->catalog.movie_count;
 	const enum index_choice wanted = index_choice_by_size(choice, movies);
 	struct movie_index index = {.kind = wanted == INDEX_IVF ? ANN_IVF : ANN_HNSW,
+		.dim = scorer_vector_dim(scorer),
 		.changes = &scorer_directory(scorer)->changes};
 	ret_made[0] = '\0';
 	*ret = NULL;
@@ -266,12 +269,12 @@ void movie_index_free(struct movie_index *index)
 }
 
 /* Adds a movie that passes the rule. */
-static enum status offer(
-	const struct search_rule *rule, uint32_t movie, struct top_k *top, struct error *err)
+static enum status offer(const struct search_rule *rule, size_t query, uint32_t movie,
+	struct top_k *top, struct error *err)
 {
-	if (rule->allowed && !rule->allowed(rule->context, movie))
+	if (rule->allowed && !rule->allowed(rule->context, query, movie))
 		return STATUS_OK;
-	const float score = rule->score(rule->context, 0, movie);
+	const float score = rule->score(rule->context, query, movie);
 	if (!isfinite(score))
 		return error_set(err, STATUS_FAILED_PRECONDITION,
 			"the score of item %u is not a number", movie);
@@ -279,70 +282,134 @@ static enum status offer(
 	return STATUS_OK;
 }
 
-/* Filters and scores what was proposed, as far as it is still what the index knows. */
-static enum status take(const struct movie_index *index, const struct search_rule *rule,
-	const uint32_t *found, uint32_t count, struct top_k *top, struct error *err)
-{
-	const struct model_changes *changes = index->changes;
-	enum status status = STATUS_OK;
-	for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-		const uint32_t movie = changes->changed ? changes->numbers.now[found[i]] : found[i];
-		if (movie == MOVIE_NOT_THERE || (changes->changed && changes->changed[movie]))
-			continue;
-		status = offer(rule, movie, top, err);
-	}
-	return status;
-}
-
 /* Changed movies compete with what the index led to, all of them. */
 static enum status take_changed(const struct movie_index *index, const struct search_rule *rule,
-	struct top_k *top, struct error *err)
+	size_t query, struct top_k *top, struct error *err)
 {
 	enum status status = STATUS_OK;
 	for (uint32_t i = 0; status == STATUS_OK && i < index->changes->count; i++)
-		status = offer(rule, index->changes->list[i], top, err);
+		status = offer(rule, query, index->changes->list[i], top, err);
 	return status;
 }
 
-enum status movie_index_search(struct movie_index *index, const float *query,
-	const struct search_rule *rule, struct top_k *top, bool *ret_complete, struct error *err)
+/* Filters and scores what was proposed, as far as it is still what the index knows. Where that
+ * leads to enough, *top is done, else empty. */
+static enum status take(const struct movie_index *index, const struct search_rule *rule,
+	size_t query, const uint32_t *found, uint32_t count, struct top_k *top, bool *ret_complete,
+	struct error *err)
 {
-	const bool graph = index->kind == ANN_HNSW;
-	const uint32_t movies = ann_count(index->ann);
-	const uint64_t most = graph ? movies / EXACT_BEYOND : ann_effort_max(index->ann);
-	const uint64_t wanted = (uint64_t)top->capacity * PER_RESULT;
-	uint64_t effort = ann_effort_default(index->ann);
-	uint64_t found_max = graph ? effort : LISTS_FOUND;
-	uint32_t *found = NULL, count;
-	size_t capacity = 0;
+	const struct model_changes *changes = index->changes;
 	enum status status = STATUS_OK;
-	*ret_complete = false;
-	if (index->changes->count > movies / EXACT_BEYOND)
-		return STATUS_OK;
-	for (; status == STATUS_OK && !*ret_complete; effort *= MORE, found_max *= MORE) {
-		if (graph && effort < wanted)
-			effort = wanted;
-		if (found_max < wanted)
-			found_max = wanted;
-		if (effort > most || found_max > movies)
-			break;
-		status = memory_grow(
-			&found, &capacity, found_max, sizeof(*found), "candidates", err);
-		if (status == STATUS_OK)
-			status = ann_search(index->ann, query, (uint32_t)effort,
-				(uint32_t)found_max, found, &count, err);
-		top->count = 0;
-		if (status == STATUS_OK)
-			status = take(index, rule, found, count, top, err);
-		*ret_complete = status == STATUS_OK && top->count == top->capacity;
+	for (uint32_t i = 0; status == STATUS_OK && i < count && found[i] != ANN_NONE; i++) {
+		const uint32_t movie = changes->changed ? changes->numbers.now[found[i]] : found[i];
+		if (movie == MOVIE_NOT_THERE || (changes->changed && changes->changed[movie]))
+			continue;
+		status = offer(rule, query, movie, top, err);
 	}
-	free(found);
+	*ret_complete = status == STATUS_OK && top->count == top->capacity;
 	if (*ret_complete)
-		status = take_changed(index, rule, top, err);
-	*ret_complete = *ret_complete && status == STATUS_OK;
-	if (*ret_complete)
+		status = take_changed(index, rule, query, top, err);
+	if (*ret_complete && status == STATUS_OK)
 		top_k_sort(top);
 	else
 		top->count = 0;
+	return status;
+}
+
+/* How much is asked of the index. */
+struct effort {
+	uint64_t effort, found_max;
+};
+
+static struct effort first_effort(const struct movie_index *index, uint64_t wanted)
+{
+	const bool graph = index->kind == ANN_HNSW;
+	struct effort effort = {.effort = ann_effort_default(index->ann)};
+	effort.found_max = graph ? effort.effort : LISTS_FOUND;
+	if (graph && effort.effort < wanted)
+		effort.effort = wanted;
+	if (effort.found_max < wanted)
+		effort.found_max = wanted;
+	return effort;
+}
+
+/* Whether it is worth it: else exact search is as fast. */
+static bool is_worth(const struct movie_index *index, const struct effort *effort)
+{
+	const uint32_t movies = ann_count(index->ann);
+	const uint64_t most =
+		index->kind == ANN_HNSW ? movies / EXACT_BEYOND : ann_effort_max(index->ann);
+	return effort->effort <= most && effort->found_max <= movies;
+}
+
+/* Up to QUERIES_AT_ONCE queries, with one effort; found has room for what they find. */
+static enum status search_block(struct movie_index *index, const float *queries, size_t first,
+	size_t query_count, const struct search_rule *rule, uint32_t threads,
+	const struct effort *effort, uint32_t *found, struct top_k *tops, bool *complete,
+	struct error *err)
+{
+	const uint32_t count = (uint32_t)effort->found_max;
+	enum status status = ann_search(index->ann, queries, query_count, (uint32_t)effort->effort,
+		count, threads, found, err);
+	for (size_t q = 0; status == STATUS_OK && q < query_count; q++)
+		status = take(index, rule, first + q, found + q * count, count, &tops[q],
+			&complete[q], err);
+	return status;
+}
+
+/* One query that a first effort was not enough for. */
+static enum status search_harder(struct movie_index *index, const float *query, size_t number,
+	const struct search_rule *rule, struct effort effort, struct top_k *top, bool *complete,
+	struct error *err)
+{
+	uint32_t *found = NULL;
+	size_t capacity = 0;
+	enum status status = STATUS_OK;
+	while (status == STATUS_OK && !*complete) {
+		effort.effort *= MORE;
+		effort.found_max *= MORE;
+		if (!is_worth(index, &effort))
+			break;
+		status = memory_grow(
+			&found, &capacity, effort.found_max, sizeof(*found), "candidates", err);
+		if (status == STATUS_OK)
+			status = search_block(index, query, number, 1, rule, 1, &effort, found, top,
+				complete, err);
+	}
+	free(found);
+	return status;
+}
+
+enum status movie_index_search(struct movie_index *index, const float *queries, size_t query_count,
+	const struct search_rule *rule, uint32_t threads, struct top_k *tops, bool *complete,
+	struct error *err)
+{
+	uint64_t wanted = 0;
+	for (size_t q = 0; q < query_count; q++) {
+		complete[q] = false;
+		if (tops[q].capacity > wanted)
+			wanted = tops[q].capacity;
+	}
+	const struct effort effort = first_effort(index, wanted * PER_RESULT);
+	const size_t at_once = query_count < QUERIES_AT_ONCE ? query_count : QUERIES_AT_ONCE;
+	uint32_t *found;
+	if (query_count == 0 || !is_worth(index, &effort) ||
+		index->changes->count > ann_count(index->ann) / EXACT_BEYOND)
+		return STATUS_OK;
+	enum status status =
+		memory_alloc(&found, at_once * effort.found_max, sizeof(*found), "candidates", err);
+	if (status != STATUS_OK)
+		return status;
+	const size_t dim = index->dim;
+	for (size_t q = 0, n; status == STATUS_OK && q < query_count; q += n) {
+		n = query_count - q < at_once ? query_count - q : at_once;
+		status = search_block(index, queries + q * dim, q, n, rule, threads, &effort, found,
+			tops + q, complete + q, err);
+	}
+	for (size_t q = 0; status == STATUS_OK && q < query_count; q++)
+		if (!complete[q])
+			status = search_harder(index, queries + q * dim, q, rule, effort, &tops[q],
+				&complete[q], err);
+	free(found);
 	return status;
 }

@@ -59,11 +59,12 @@ MUST_CHECK enum status movie_index_open(struct movie_index **ret, struct scorer 
 void movie_index_free(struct movie_index *index);
 
 /*
- * As search_exact() with one query, but what is found need not be the best, and *ret_complete is
- * false, and *top empty, where the index does not lead to as many as *top takes. The query is that
- * of MEASURE_SCORE or MEASURE_COSINE.
+ * As search_exact(), but what is found need not be the best, and complete[q] is false, and tops[q]
+ * empty, where the index does not lead to as many as tops[q] takes. The queries are those of
+ * MEASURE_SCORE or MEASURE_COSINE.
  */
-MUST_CHECK enum status movie_index_search(struct movie_index *index, const float *query,
-	const struct search_rule *rule, struct top_k *top, bool *ret_complete, struct error *err);
+MUST_CHECK enum status movie_index_search(struct movie_index *index, const float *queries,
+	size_t query_count, const struct search_rule *rule, uint32_t threads, struct top_k *tops,
+	bool *complete, struct error *err);
 
 #endif

@@ -72,15 +72,16 @@ uint32_t ann_effort_max(const struct ann *ann)
 	return 0;
 }
 
-enum status ann_search(struct ann *ann, const float *query, uint32_t effort, uint32_t count,
-	uint32_t *positions, uint32_t *ret_count, struct error *err)
+enum status ann_search(struct ann *ann, const float *queries, size_t query_count, uint32_t effort,
+	uint32_t count, uint32_t threads, uint32_t *positions, struct error *err)
 {
 	(void)ann;
-	(void)query;
+	(void)queries;
+	(void)query_count;
 	(void)effort;
 	(void)count;
+	(void)threads;
 	(void)positions;
-	(void)ret_count;
 	return missing(err);
 }
 

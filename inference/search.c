@@ -117,7 +117,7 @@ static float score_of(const struct search *search, size_t query, uint32_t item)
 static enum status offer(struct share *share, size_t query, uint32_t item)
 {
 	const struct search_rule *rule = share->search->rule;
-	if (rule->allowed && !rule->allowed(rule->context, item))
+	if (rule->allowed && !rule->allowed(rule->context, query, item))
 		return STATUS_OK;
 	const float score = score_of(share->search, query, item);
 	if (!isfinite(score))

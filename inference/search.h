@@ -43,7 +43,7 @@ search_product_fn *search_product(void);
 /* What is searched for. All zeros: every item, by the score above. */
 struct search_rule {
 	/* Whether the item may be found: asked before it can take a place among the k. */
-	bool (*allowed)(const void *context, uint32_t item);
+	bool (*allowed)(const void *context, size_t query, uint32_t item);
 	/* The score to go by; it must lie within (dim + 16) 2^-23 |query| |factor * vector| of
 	 * the score above in real numbers. */
 	float (*score)(const void *context, size_t query, uint32_t item);

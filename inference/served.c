@@ -73,6 +73,8 @@ static void model_close(struct served_model *model)
 static enum status model_open(
 	struct served_model **ret, const struct served_options *options, struct error *err)
 {
+	/* The file goes on growing after a model was trained. */
+	const struct data_options lenient = {.skip_bad_lines = true};
 	struct served_model *model;
 	char made[ERROR_MESSAGE_SIZE];
 	enum status status = memory_zalloc(&model, 1, sizeof(*model), "model", err);
@@ -80,7 +82,8 @@ static enum status model_open(
 		return status;
 	status = model_directory_open(&model->directory, options->path, err);
 	if (status == STATUS_OK && options->ratings)
-		status = seen_read(&model->seen, &model->directory.catalog, options->ratings, err);
+		status = seen_read(
+			&model->seen, &model->directory.catalog, options->ratings, &lenient, err);
 	if (status == STATUS_OK)
 		status = scorer_new(&model->original, &model->directory, err);
 	if (status == STATUS_OK)

@@ -87,13 +87,13 @@ static enum status measure_recall(struct trial *trial, uint32_t effort, struct e
 	size_t hits = 0, wanted = 0;
 	for (size_t q = 0; q < world->query_count; q++) {
 		const struct top_k *truth = &trial->truth[q];
-		uint32_t found[K], count;
+		uint32_t found[K];
 		enum status status = ann_search(
-			trial->ann, world->queries + q * world->dim, effort, K, found, &count, err);
+			trial->ann, world->queries + q * world->dim, 1, effort, K, 1, found, err);
 		if (status != STATUS_OK)
 			return status;
 		wanted += truth->count;
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < K; i++)
 			for (size_t t = 0; t < truth->count; t++)
 				hits += found[i] == truth->entries[t].item;
 	}
@@ -124,11 +124,11 @@ static enum status measure_rate(struct trial *trial, uint32_t effort, struct err
 		bench_samples_add(
 			&trial->exact, 1e-6 * (double)(clock_now_ns(bench->clock) - start));
 		for (int i = 0; i < PER_EXACT && status == STATUS_OK; i++) {
-			uint32_t found[K], count;
+			uint32_t found[K];
 			q = (q + 1) % world->query_count;
 			start = clock_now_ns(bench->clock);
-			status = ann_search(trial->ann, world->queries + q * world->dim, effort, K,
-				found, &count, err);
+			status = ann_search(trial->ann, world->queries + q * world->dim, 1, effort,
+				K, 1, found, err);
 			bench_samples_add(trial->samples,
 				1e-6 * (double)(clock_now_ns(bench->clock) - start));
 			bench_keep(found);

@@ -44,17 +44,34 @@ static double recall(struct ann *ann, uint32_t effort)
 	for (size_t q = 0; q < QUERIES; q++) {
 		const float *query = vectors + (ITEMS + q) * DIM;
 		struct top_k top;
-		uint32_t found[EFFORT], count;
+		uint32_t found[K];
 		assert_ok(top_k_init(&top, K, &err), &err);
 		assert_ok(search_exact(&items, query, 1, &everything, 1, &top, &err), &err);
-		assert_ok(ann_search(ann, query, effort, K, found, &count, &err), &err);
-		ck_assert_uint_eq(count, K);
+		assert_ok(ann_search(ann, query, 1, effort, K, 1, found, &err), &err);
 		for (size_t i = 0; i < K; i++)
 			for (size_t j = 0; j < K; j++)
 				hits += found[i] == top.entries[j].item;
 		top_k_fini(&top);
 	}
 	return (double)hits / (QUERIES * K);
+}
+
+/* Batches of all sizes on any number of threads. */
+static void check_batches(struct ann *ann, uint32_t effort)
+{
+	struct error err;
+	static uint32_t alone[QUERIES][K], together[QUERIES][K];
+	const float *queries = vectors + (size_t)ITEMS * DIM;
+	for (size_t q = 0; q < QUERIES; q++)
+		assert_ok(
+			ann_search(ann, queries + q * DIM, 1, effort, K, 1, alone[q], &err), &err);
+	for (size_t size = 2; size <= QUERIES; size += 16)
+		for (uint32_t threads = 1; threads <= 3; threads++) {
+			assert_ok(ann_search(ann, queries, size, effort, K, threads, together[0],
+					  &err),
+				&err);
+			ck_assert_mem_eq(alone, together, size * sizeof(alone[0]));
+		}
 }
 
 static void check_kind(enum ann_kind kind, uint32_t effort)
@@ -69,6 +86,7 @@ static void check_kind(enum ann_kind kind, uint32_t effort)
 	ck_assert_uint_eq(ann_count(ann), ITEMS);
 	const double found = recall(ann, effort);
 	ck_assert_msg(found >= 0.95, "recall %g", found);
+	check_batches(ann, effort);
 	ck_assert_uint_ge(ann_effort_max(ann), effort);
 	assert_ok(ann_write(ann, path, &err), &err);
 	assert_ok(ann_read(&again, kind, path, ITEMS, DIM, &err), &err);
@@ -105,12 +123,18 @@ START_TEST(small_indexes_give_what_they_have)
 	for (size_t k = 0; k < 2; k++) {
 		struct error err;
 		struct ann *ann;
-		uint32_t found[EFFORT], count;
+		uint32_t found[2][K];
 		assert_ok(ann_build(&ann, kinds[k], vectors, 3, DIM, 1, &err), &err);
-		assert_ok(ann_search(ann, vectors, ann_effort_max(ann), K, found, &count, &err),
-			&err);
-		ck_assert_uint_eq(count, 3);
-		ck_assert_uint_eq(found[0], 0);
+		for (size_t queries = 1; queries <= 2; queries++) {
+			assert_ok(ann_search(ann, vectors, queries, ann_effort_max(ann), K, 1,
+					  found[0], &err),
+				&err);
+			for (size_t q = 0; q < queries; q++) {
+				ck_assert_uint_eq(found[q][0], q);
+				ck_assert_uint_ne(found[q][2], ANN_NONE);
+				ck_assert_uint_eq(found[q][3], ANN_NONE);
+			}
+		}
 		ann_free(ann);
 	}
 	free(vectors);

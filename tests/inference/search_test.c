@@ -48,9 +48,10 @@ static void world_fini(struct world *world)
 	free(world->hidden);
 }
 
-static bool visible(const void *context, uint32_t item)
+static bool visible(const void *context, size_t query, uint32_t item)
 {
 	const struct world *world = context;
+	(void)query;
 	return !world->hidden[item];
 }
 
@@ -87,7 +88,7 @@ static size_t find_plainly(
 {
 	size_t count = 0;
 	for (uint32_t i = 0; i < world->items; i++)
-		if (!rule->allowed || rule->allowed(world, i))
+		if (!rule->allowed || rule->allowed(world, query, i))
 			all[count++] =
 				(struct scored){.score = rule->score ? rule->score(world, query, i)
 								     : plain_score(world, query, i),

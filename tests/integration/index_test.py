@@ -88,6 +88,29 @@ class Index(ProgramTest):
                     if len(passing) <= k:
                         self.assertEqual([m["id"] for m in found], [m["id"] for m in passing])
 
+    def test_many_users_at_once_get_what_each_gets_alone(self):
+        model = self.path("model")
+        shutil.copytree(self.model, model)
+        ratings = os.path.join(self.data, "ratings.dat")
+        users = [*range(1, 101), 7]
+        with open(self.path("users"), "w") as file:
+            file.write("\n".join(map(str, users)))
+        for kind in "flat", "hnsw", "ivf":
+            marquee("recommend", "--model", model, "--index", kind, "--user", 1)
+            for more in (), ("--exclude-seen", ratings, "--top", 5), ("--year", "1990-1992", "--top", 70):
+                said = marquee("recommend", "--model", model, "--index", kind, "--users", self.path("users"), "--json", *more)
+                self.assertEqual((said.code, said.err), (0, ""))
+                answers = [json.loads(line) for line in said.out.splitlines()]
+                self.assertEqual([answer["user"] for answer in answers], users)
+                for place in 0, 6, 57, 100:
+                    alone = marquee("recommend", "--model", model, "--index", kind, "--user", users[place], "--json", *more)
+                    self.assertEqual(json.loads(alone.out), answers[place])
+        said = marquee("recommend", "--model", model, "--users", self.path("users"), "--user", 1)
+        self.fails(said, 2, "--users says for whom")
+        with open(self.path("users"), "a") as file:
+            file.write(",4000")
+        self.fails(marquee("recommend", "--model", model, "--users", self.path("users")), 1, "user 4000 is not in this model")
+
     def test_an_index_that_is_another_models_or_damaged_is_made_again(self):
         model = self.path("model")
         shutil.copytree(self.model, model)
