@@ -95,6 +95,18 @@ enum status directory_lock(const char *path, double wait_s, int *ret_descriptor,
 	return STATUS_OK;
 }
 
+static int is_entry(const struct dirent *entry)
+{
+	return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* In the order of names: that of a file system is another on another disk, and so is what a failure
+ * leaves. */
 enum status directory_remove(const char *path, struct error *err)
 {
 	struct stat info;
@@ -102,20 +114,20 @@ enum status directory_remove(const char *path, struct error *err)
 		return errno == ENOENT ? STATUS_OK : error_set_errno(err, errno, "%s", path);
 	if (!S_ISDIR(info.st_mode))
 		return unlink(path) == 0 ? STATUS_OK : error_set_errno(err, errno, "%s", path);
-	DIR *directory = opendir(path);
-	if (!directory)
+	struct dirent **entries;
+	const int count = scandir(path, &entries, is_entry, by_name);
+	if (count < 0)
 		return error_set_errno(err, errno, "%s", path);
 	enum status status = STATUS_OK;
-	const struct dirent *entry;
-	while (status == STATUS_OK && (entry = readdir(directory)) != NULL) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
+	for (int i = 0; i < count; i++) {
 		char child[PATH_SIZE];
-		status = path_join(child, path, entry->d_name, err);
+		if (status == STATUS_OK)
+			status = path_join(child, path, entries[i]->d_name, err);
 		if (status == STATUS_OK)
 			status = directory_remove(child, err);
+		free(entries[i]);
 	}
-	closedir(directory);
+	free(entries);
 	if (status == STATUS_OK && rmdir(path) != 0)
 		status = error_set_errno(err, errno, "%s", path);
 	return status;
