@@ -27,14 +27,16 @@ static void echo(
 {
 	(void)context;
 	atomic_fetch_add(&handled, 1);
+	if (route == 1) {
+		http_reply_error(reply, STATUS_NOT_FOUND, "cut within a letter: \xc3");
+		return;
+	}
 	char text[200] = "";
 	for (size_t p = 0; p < request->parameter_count; p++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s=%s;",
 			request->parameters[p].name, request->parameters[p].value);
 	*reply = (struct http_reply){.code = 200, .type = "text/plain", .body = strdup(text)};
 	reply->size = strlen(text);
-	if (route == 1)
-		http_reply_error(reply, STATUS_NOT_FOUND, "cut within a letter: \xc3");
 }
 
 static void done(void *context, size_t route, unsigned int code, uint64_t ns)
