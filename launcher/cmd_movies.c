@@ -1,12 +1,12 @@
 /* marquee movies: add, update and remove movies of a model without training, and list what was
  * changed. */
-#include "common/base/file.h"
 #include "common/base/text_table.h"
 #include "common/checkpoint/json_field.h"
 #include "inference/model_changes.h"
 #include "inference/movie_edit.h"
 #include "launcher/answer_flags.h"
 #include "launcher/commands.h"
+#include "launcher/id_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,8 +14,6 @@
 #include <string.h>
 
 #define LOCK_WAIT_S    10.0
-#define IDS_FILE_MAX   ((size_t)1 << 30) /* bytes */
-#define ID_SEPARATORS  " \t\r\n,"
 #define GENRES_IN_LINE (MOVIE_GENRES_MAX * MOVIE_GENRE_SIZE)
 
 static const char program[] = "marquee movies";
@@ -75,23 +73,14 @@ static enum status edit_file(struct movie_edit *edit, const struct arguments *ar
 static enum status remove_ids(
 	struct movie_edit *edit, const struct arguments *arguments, struct error *err)
 {
-	char *text, *state = NULL;
-	size_t size;
-	enum status status = file_read_all(arguments->ids, IDS_FILE_MAX, &text, &size, err);
+	uint64_t *ids;
+	size_t count;
+	enum status status = id_file_read(arguments->ids, &ids, &count, err);
 	if (status != STATUS_OK)
 		return status;
-	if (strlen(text) != size)
-		status = error_set(err, STATUS_INVALID_ARGUMENT, "a zero byte: this is no text");
-	for (char *word = strtok_r(text, ID_SEPARATORS, &state); word && status == STATUS_OK;
-		word = strtok_r(NULL, ID_SEPARATORS, &state)) {
-		uint64_t id;
-		if (parse_u64(word, &id, NULL) != STATUS_OK)
-			status = error_set(err, STATUS_INVALID_ARGUMENT,
-				"'%.40s' among the ids is not a number", word);
-		else
-			status = movie_edit_remove(edit, id, err);
-	}
-	free(text);
+	for (size_t i = 0; i < count && status == STATUS_OK; i++)
+		status = movie_edit_remove(edit, ids[i], err);
+	free(ids);
 	return status == STATUS_OK ? status : error_wrap(err, status, "%s", arguments->ids);
 }
 

@@ -1,19 +1,17 @@
 /* marquee recommend: the movies that somebody would like best, or each of many users. */
-#include "common/base/file.h"
 #include "common/base/memory.h"
 #include "inference/actual.h"
 #include "inference/recommend.h"
 #include "launcher/answer_flags.h"
 #include "launcher/commands.h"
+#include "launcher/id_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define USERS_AT_ONCE  1024u
-#define USERS_FILE_MAX ((size_t)1 << 30) /* bytes */
-#define ID_SEPARATORS  " \t\r\n,"
+#define USERS_AT_ONCE 1024u
 
 static const char program[] = "marquee recommend";
 
@@ -106,28 +104,16 @@ static enum status run_one(
 static enum status read_users(const struct catalog *catalog, const char *path, uint32_t **ret,
 	size_t *ret_count, struct error *err)
 {
-	char *text, *state = NULL;
+	uint64_t *ids;
 	uint32_t *users = NULL;
-	size_t size, count = 0, capacity = 0;
-	enum status status = file_read_all(path, USERS_FILE_MAX, &text, &size, err);
+	size_t count;
+	enum status status = id_file_read(path, &ids, &count, err);
 	if (status != STATUS_OK)
 		return status;
-	if (strlen(text) != size)
-		status = error_set(err, STATUS_INVALID_ARGUMENT, "a zero byte: this is no text");
-	for (char *word = strtok_r(text, ID_SEPARATORS, &state); word && status == STATUS_OK;
-		word = strtok_r(NULL, ID_SEPARATORS, &state)) {
-		uint64_t id;
-		if (parse_u64(word, &id, NULL) != STATUS_OK)
-			status = error_set(err, STATUS_INVALID_ARGUMENT,
-				"'%.40s' among the ids is not a number", word);
-		if (status == STATUS_OK)
-			status = memory_grow(
-				&users, &capacity, count + 1, sizeof(*users), "users", err);
-		if (status == STATUS_OK)
-			status = lookup_user(catalog, id, &users[count], err);
-		count += status == STATUS_OK;
-	}
-	free(text);
+	status = memory_alloc(&users, count, sizeof(*users), "users", err);
+	for (size_t i = 0; i < count && status == STATUS_OK; i++)
+		status = lookup_user(catalog, ids[i], &users[i], err);
+	free(ids);
 	if (status != STATUS_OK) {
 		free(users);
 		return error_wrap(err, status, "%s", path);

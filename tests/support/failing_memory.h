@@ -3,7 +3,8 @@
  *
  * A program that links failing_memory.c with FAILING_MEMORY_WRAPS (tests/CMakeLists.txt) has its
  * own malloc, calloc, realloc, aligned_alloc, strdup and anonymous mmap counted, in all libraries
- * of this project and in jansson, and one of them refused. Libraries' own allocations are not.
+ * of this project, and one of them refused. Those that other libraries make are not: jansson, for
+ * one, ends the process by an assertion when a string's fails.
  *
  * Threads: allocations are counted over all threads; arm and disarm while no other thread
  * allocates.
