@@ -101,6 +101,8 @@ static float tolerance_of(const struct search_items *items, const float *query)
 /* What a product must reach to matter. */
 static float threshold_of(const struct top_k *top, float tolerance)
 {
+	if (top->capacity == 0)
+		return INFINITY; /* none is wanted: only what is no number matters */
 	return top->count < top->capacity ? -INFINITY : top->entries[0].score - tolerance;
 }
 
