@@ -77,6 +77,18 @@ static uint32_t ready_timeout_ms(const struct attempt *attempt)
 						  : LAUNCH_READY_TIMEOUT_MS;
 }
 
+static uint32_t hear_ms(const struct attempt *attempt)
+{
+	return attempt->options->hear_ms ? attempt->options->hear_ms : LAUNCH_HEAR_MS;
+}
+
+/* Until end_ns, rounded up, for poll. */
+static int left_ms(const struct attempt *attempt, uint64_t end_ns)
+{
+	uint64_t now_ns = clock_now_ns(attempt->options->clock);
+	return now_ns < end_ns ? (int)((end_ns - now_ns + 999999) / 1000000) : 0;
+}
+
 static void stop_workers(struct attempt *attempt)
 {
 	process_signal(workers_of(attempt), SIGTERM);
@@ -125,28 +137,12 @@ static enum status on_line(void *context, const char *line, size_t length, struc
 		from->descriptor, attempt->processes[from->index].name, line, length, err);
 }
 
-/* Reads what is there; at the end, or when nobody takes our output, the stream is closed. */
-static enum status forward(
-	struct process_stream *stream, struct line_context *context, struct error *err)
-{
-	char bytes[16384];
-	enum status status = STATUS_OK;
-	ssize_t got = read(stream->descriptor, bytes, sizeof(bytes));
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return STATUS_OK;
-	if (got > 0)
-		status = lines_feed(&stream->lines, bytes, (size_t)got, on_line, context, err);
-	else
-		status = lines_flush(&stream->lines, on_line, context, err);
-	if (got <= 0 || status != STATUS_OK) {
-		close(stream->descriptor);
-		stream->descriptor = -1;
-	}
-	return status;
-}
-
-/* What the workers wrote before they ended may still be in the pipes: how far they came, and why
- * not further. */
+/*
+ * What the workers wrote before they ended: how far they came, and why not further. It is in the
+ * pipes, and then comes their end, unless somebody else still holds them: a remote shell, or what a
+ * wrapper of mpirun left behind. Such a one may have words to pass on, and is given some time, or
+ * may never let go.
+ */
 static void hear_the_rest(struct attempt *attempt)
 {
 	struct process *workers = workers_of(attempt);
@@ -155,12 +151,21 @@ static void hear_the_rest(struct attempt *attempt)
 		{attempt, index, attempt->options->errors}};
 	struct process_stream *streams[] = {&workers->output, &workers->errors};
 	struct error ignored; /* who takes our output has gone: the next line tells */
-	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
-		struct pollfd polled = {.fd = streams[i]->descriptor, .events = POLLIN};
-		while (polled.fd >= 0 && poll(&polled, 1, 0) > 0 &&
-			forward(streams[i], &contexts[i], &ignored) == STATUS_OK)
-			polled.fd = streams[i]->descriptor;
-	}
+	const uint64_t end_ns =
+		clock_now_ns(attempt->options->clock) + (uint64_t)hear_ms(attempt) * 1000000;
+	do {
+		/* poll passes over a stream that has ended: -1 */
+		struct pollfd polled[] = {{.fd = streams[0]->descriptor, .events = POLLIN},
+			{.fd = streams[1]->descriptor, .events = POLLIN}};
+		if (polled[0].fd < 0 && polled[1].fd < 0)
+			return;
+		if (poll(polled, 2, left_ms(attempt, end_ns)) <= 0)
+			return;
+		for (size_t i = 0; i < 2; i++)
+			if (polled[i].revents)
+				(void)!process_stream_read(
+					streams[i], on_line, &contexts[i], &ignored);
+	} while (clock_now_ns(attempt->options->clock) < end_ns);
 }
 
 static void on_end(struct attempt *attempt, struct process *process)
@@ -284,12 +289,7 @@ static void advance(struct attempt *attempt)
 
 static int poll_timeout_ms(const struct attempt *attempt)
 {
-	if (attempt->deadline_ns == NEVER)
-		return -1;
-	uint64_t now_ns = clock_now_ns(attempt->options->clock);
-	if (now_ns >= attempt->deadline_ns)
-		return 0;
-	return (int)((attempt->deadline_ns - now_ns + 999999) / 1000000);
+	return attempt->deadline_ns == NEVER ? -1 : left_ms(attempt, attempt->deadline_ns);
 }
 
 /* Waits for a signal, output or the deadline. polled[1 + 2 * i], [2 + 2 * i]: process i's streams.
@@ -318,10 +318,10 @@ static void forward_all(struct attempt *attempt)
 		struct line_context output = {attempt, i, attempt->options->output};
 		struct line_context errors = {attempt, i, attempt->options->errors};
 		if (attempt->polled[1 + 2 * i].revents &&
-			forward(&process->output, &output, &err) != STATUS_OK)
+			process_stream_read(&process->output, on_line, &output, &err) != STATUS_OK)
 			fail(attempt, &err);
 		if (attempt->polled[2 + 2 * i].revents &&
-			forward(&process->errors, &errors, &err) != STATUS_OK)
+			process_stream_read(&process->errors, on_line, &errors, &err) != STATUS_OK)
 			fail(attempt, &err);
 	}
 }

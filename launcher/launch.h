@@ -22,6 +22,7 @@
 
 #define LAUNCH_READY_TIMEOUT_MS 30000u
 #define LAUNCH_GRACE_MS		10000u
+#define LAUNCH_HEAR_MS		300u /* below LAUNCH_PAUSE_MS: nobody notices */
 #define LAUNCH_PAUSE_MS		500u /* before the first restart */
 #define LAUNCH_PAUSE_MAX_MS	30000u
 
@@ -56,6 +57,9 @@ struct launch_options {
 	uint32_t ready_timeout_ms; /* for all servers together; 0: LAUNCH_READY_TIMEOUT_MS */
 	uint32_t pause_ms;	   /* before the first restart; 0: LAUNCH_PAUSE_MS */
 	uint32_t grace_ms;	   /* between SIGTERM and SIGKILL; 0: LAUNCH_GRACE_MS */
+	/* How long after mpirun has failed its streams are listened to while others hold them; 0:
+	 * LAUNCH_HEAR_MS */
+	uint32_t hear_ms;
 	/* Called before each restart, counted from 1, with the failure that made it necessary. May
 	 * be NULL. */
 	void (*on_restart)(void *context, uint32_t restart, const char *failure);

@@ -12,6 +12,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define PIPE_SIZE 65536 /* Linux's */
+
+enum status process_stream_read(
+	struct process_stream *stream, line_function on_line, void *context, struct error *err)
+{
+	char bytes[PIPE_SIZE];
+	enum status status = STATUS_OK;
+	ssize_t got = read(stream->descriptor, bytes, sizeof(bytes));
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return STATUS_OK;
+	if (got > 0)
+		status = lines_feed(&stream->lines, bytes, (size_t)got, on_line, context, err);
+	else
+		status = lines_flush(&stream->lines, on_line, context, err);
+	if (got <= 0 || status != STATUS_OK) {
+		close(stream->descriptor);
+		stream->descriptor = -1;
+	}
+	return status;
+}
+
 void process_init(struct process *process, const char *name)
 {
 	memset(process, 0, sizeof(*process));

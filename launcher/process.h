@@ -24,6 +24,13 @@ struct process_stream {
 	struct lines lines;
 };
 
+/*
+ * Reads what is there, at most what a pipe holds, and hands on its lines. At the end, and when
+ * on_line fails, the stream is closed; the failure is returned.
+ */
+MUST_CHECK enum status process_stream_read(
+	struct process_stream *stream, line_function on_line, void *context, struct error *err);
+
 struct process {
 	char name[PROCESS_NAME_SIZE]; /* "pserver 0" */
 	pid_t pid;		      /* and number of its group */

@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "worker/comm_shared.h"
+#include "worker/drain.h"
 
 #include <limits.h>
 #include <mpi.h>
@@ -11,11 +12,15 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A wait tests this often at full speed, then yields this often, then sleeps between tests. */
 #define TESTS_BEFORE_YIELD  50
 #define YIELDS_BEFORE_SLEEP 100
 #define SLEEP_NS	    50000
+
+/* For mpirun to take what was printed: long, for a machine that does much else. */
+#define TAKEN_TIMEOUT_MS 5000u
 
 #define TAG_TREE 1
 
@@ -320,6 +325,11 @@ void comm_mpi_close(struct comm *comm)
 
 void comm_mpi_abort(int exit_code)
 {
+	/* The process manager between us and the terminal reads two things from us, what we print
+	 * and that the job shall end, and MPICH's drops what it has not yet read of the first when
+	 * it meets the second. */
+	(void)drain_wait(STDOUT_FILENO, clock_real(), TAKEN_TIMEOUT_MS);
+	(void)drain_wait(STDERR_FILENO, clock_real(), TAKEN_TIMEOUT_MS);
 	MPI_Abort(MPI_COMM_WORLD, exit_code);
 	exit(exit_code);
 }

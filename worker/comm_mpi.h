@@ -24,7 +24,10 @@ MUST_CHECK enum status comm_mpi_open(
 /* Ends MPI cleanly; all workers call it. */
 void comm_mpi_close(struct comm *comm);
 
-/* Ends the whole job at once with this exit code. Does not return. */
+/*
+ * Ends the whole job with this exit code, when mpirun has taken what this process printed, or some
+ * seconds later. Does not return.
+ */
 _Noreturn void comm_mpi_abort(int exit_code);
 
 #endif

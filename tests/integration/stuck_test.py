@@ -1,7 +1,11 @@
 """Processes of a job that are stopped (SIGSTOP): for a while, and for longer than anybody waits."""
+import fcntl
 import json
 import os
+import re
 import signal
+import struct
+import termios
 import time
 import unittest
 
@@ -80,6 +84,32 @@ class Stuck(ProgramTest):
                 self.assertNotEqual(line.finish(90), 0)
                 self.assertRegex(line.text.decode(), rf"waited \d+ s for worker {rank}: stopped, or hanging|"
                                                      r"waiting for the push of worker|no answer within|no server answered")
+
+    def unread_errors(self, pid):
+        """How much of what it wrote to its errors, a pipe, nobody has taken yet."""
+        with open(f"/proc/{pid}/fd/2", "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as pipe:
+            return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+
+    def test_a_rank_does_not_end_the_job_before_mpirun_has_taken_its_words(self):
+        line = self.start("mpirun", "-n", 2, program("worker"), "--data", self.data, "--epochs", 100000, "--batch-size", 64,
+                          "--deadline", 0.5, "--servers", self.servers(1))
+        line.wait_for(r"epoch 1/")
+        proxy = self.stop(line, "hydra_pmi_proxy", 0)  # it is between the ranks and mpirun
+        self.stop(line, "worker", 1)
+        rank = next(pid for pid in sorted(descendants(line.process.pid)) if program_of(pid) == "worker")
+        end = time.monotonic() + 30
+        while not self.unread_errors(rank):
+            self.assertLess(time.monotonic(), end, "the worker says nothing")
+            time.sleep(0.01)
+        time.sleep(0.5)  # that late the proxy is
+        unread = self.unread_errors(rank)
+        os.kill(proxy, signal.SIGCONT)
+        self.assertEqual(line.finish(), 1)
+        text = line.text.decode()
+        said = re.findall(r"^worker: .*\n", text, re.M)
+        self.assertRegex(text, r"worker: worker 0: step \d+: .*waiting for the push of worker 1")
+        # What ends the job, MPI_Abort, says something itself: not yet.
+        self.assertEqual(unread, sum(map(len, said)), text)
 
     def test_a_rank_that_is_killed_ends_the_job(self):
         line = self.mpirun(3)

@@ -271,6 +271,51 @@ START_TEST(what_the_workers_said_is_the_failures_cause_with_the_servers_names)
 }
 END_TEST
 
+/*
+ * In a session of its own, so that it is not killed with mpirun's group: goes on when mpirun has
+ * ended and was waited for.
+ */
+#define AFTER_MPIRUN(body)                                                                         \
+	"echo begins\n"                                                                            \
+	"mkfifo \"$0.up\"\n"                                                                       \
+	"setsid sh -c 'echo >\"$0.up\"; while kill -0 '$$' 2>&-; do sleep 0.01; done; " body       \
+	"' \"$0\" &\n"                                                                             \
+	"read -r line <\"$0.up\"\n"                                                                \
+	"exit 1"
+
+START_TEST(words_that_are_passed_on_after_mpirun_has_ended_are_heard)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(
+		&stage, AFTER_MPIRUN("sleep 0.1; echo \"worker: step 7: no answer\" >&2"));
+	stage.options.hear_ms = 20000; /* its end comes long before */
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_ptr_nonnull(strstr(stage.report.failures[0], "it had said: step 7: no answer"));
+	stage_close(&stage);
+}
+END_TEST
+
+/* Neither in silence nor with ever new lines. */
+static void assert_let_go_of(const char *then)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(&stage, then);
+	stage.options.hear_ms = 100;
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_uint_eq(stage.report.restarts, 1);
+	assert_printed(&stage, "worker | went on\n");
+	stage_close(&stage);
+}
+
+START_TEST(who_holds_the_workers_streams_for_ever_does_not_hold_the_job)
+{
+	assert_let_go_of(AFTER_MPIRUN("exec sleep 600"));
+	assert_let_go_of(AFTER_MPIRUN("while :; do echo noise; echo noise >&2; sleep 0.01; done"));
+}
+END_TEST
+
 START_TEST(a_killed_worker_is_started_again_also_before_it_has_begun)
 {
 	struct stage stage;
@@ -503,6 +548,8 @@ int main(void)
 		a_job_does_not_outlive_a_launcher_that_is_killed, sigterm_ends_the_job,
 		a_worker_that_fails_at_work_is_started_again_and_told_to_go_on,
 		what_the_workers_said_is_the_failures_cause_with_the_servers_names,
+		words_that_are_passed_on_after_mpirun_has_ended_are_heard,
+		who_holds_the_workers_streams_for_ever_does_not_hold_the_job,
 		a_killed_worker_is_started_again_also_before_it_has_begun,
 		a_killed_server_is_started_again_with_the_workers,
 		what_fails_before_training_begins_is_not_tried_again, restarts_come_to_an_end,
