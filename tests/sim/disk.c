@@ -30,6 +30,8 @@ ssize_t __real_pwrite(int descriptor, const void *bytes, size_t size, off_t offs
 ssize_t __wrap_pwrite(int descriptor, const void *bytes, size_t size, off_t offset);
 ssize_t __real_read(int descriptor, void *bytes, size_t size);
 ssize_t __wrap_read(int descriptor, void *bytes, size_t size);
+char *__real_realpath(const char *path, char *resolved);
+char *__wrap_realpath(const char *path, char *resolved);
 int __real_fallocate(int descriptor, int mode, off_t offset, off_t size);
 int __wrap_fallocate(int descriptor, int mode, off_t offset, off_t size);
 int __real_fsync(int descriptor);
@@ -215,11 +217,21 @@ ssize_t __wrap_read(int descriptor, void *bytes, size_t size)
 	return -1;
 }
 
+/* Not every real disk can. */
 int __wrap_fallocate(int descriptor, int mode, off_t offset, off_t size)
 {
-	return changes("allocate", path_of(descriptor))
-		       ? __real_fallocate(descriptor, mode, offset, size)
-		       : -1;
+	struct stat info;
+	if (!path_of(descriptor))
+		return __real_fallocate(descriptor, mode, offset, size);
+	if (!changes("allocate", path_of(descriptor)) || fstat(descriptor, &info) != 0)
+		return -1;
+	return offset + size > info.st_size ? ftruncate(descriptor, offset + size) : 0;
+}
+
+/* Files end up with what it returns in them, and the world's do not depend on where it stands. */
+char *__wrap_realpath(const char *path, char *resolved)
+{
+	return sim_inside() && !resolved ? strdup(path) : __real_realpath(path, resolved);
 }
 
 int __wrap_fsync(int descriptor)

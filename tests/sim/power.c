@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +40,10 @@ static struct {
 	uint32_t directory_count;
 	struct change changes[CHANGES_MAX]; /* in their order */
 	uint32_t change_count;
-	ino_t unsynced[FILES_MAX];
+	struct unsynced {
+		ino_t inode;
+		uint32_t kept; /* its number in the attic */
+	} unsynced[FILES_MAX];
 	uint32_t unsynced_count;
 	uint32_t kept;
 } power;
@@ -62,7 +64,10 @@ void sim_power_begin(const char *attic)
 	power.attic = attic;
 }
 
-/* A descriptor keeps the directory's inode from being another's. */
+/*
+ * The directory's own number. The disk gives an inode's number to another one as soon as it is
+ * free, or later, as other programs please: a descriptor keeps it from that.
+ */
 static uint32_t number_of(const char *path)
 {
 	struct stat info;
@@ -116,18 +121,30 @@ static uint32_t keep(const char *path)
 	return power.kept;
 }
 
+/* The same for one that is open. */
+static uint32_t keep_open(int descriptor)
+{
+	char path[PATH_SIZE], kept[PATH_SIZE];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", descriptor);
+	attic_path(kept, ++power.kept);
+	check(linkat(AT_FDCWD, path, AT_FDCWD, kept, AT_SYMLINK_FOLLOW) == 0, kept);
+	return power.kept;
+}
+
 /* ---- the log ---- */
 
+/* Its name in the attic keeps its inode's number from being another's. */
 void sim_power_wrote(int descriptor)
 {
 	struct stat info;
-	if (!power.attic || fstat(descriptor, &info) != 0)
+	if (!power.attic || fstat(descriptor, &info) != 0 || info.st_nlink == 0)
 		return;
 	for (uint32_t i = 0; i < power.unsynced_count; i++)
-		if (power.unsynced[i] == info.st_ino)
+		if (power.unsynced[i].inode == info.st_ino)
 			return;
 	check(power.unsynced_count < FILES_MAX, "too many files");
-	power.unsynced[power.unsynced_count++] = info.st_ino;
+	power.unsynced[power.unsynced_count++] =
+		(struct unsynced){info.st_ino, keep_open(descriptor)};
 }
 
 static void directory_synced(ino_t inode)
@@ -147,7 +164,7 @@ void sim_power_synced(int descriptor)
 	if (S_ISDIR(info.st_mode))
 		directory_synced(info.st_ino);
 	for (uint32_t i = 0; i < power.unsynced_count; i++)
-		if (power.unsynced[i] == info.st_ino)
+		if (power.unsynced[i].inode == info.st_ino)
 			power.unsynced[i] = power.unsynced[--power.unsynced_count];
 }
 
@@ -208,14 +225,17 @@ static void bring_back(int directory, const char *name, uint32_t kept)
 	check(linkat(AT_FDCWD, path, directory, name, 0) == 0 || errno == ENOENT, name);
 }
 
+/* Under its old number, though it is another inode. */
 static void bring_back_directory(int directory, const char *name, struct directory *removed)
 {
+	struct stat info;
 	(void)mkdirat(directory, name, 0777);
 	int descriptor = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (descriptor < 0)
 		return; /* it is in one that stays removed */
+	check(fstat(descriptor, &info) == 0, name);
 	(void)close(removed->descriptor);
-	removed->descriptor = descriptor;
+	*removed = (struct directory){info.st_ino, descriptor};
 }
 
 /* With all that is in it, whose own directory may have kept it. */
@@ -254,38 +274,47 @@ static void undo(const struct change *change)
 	}
 }
 
-/* The files that are there and were not synced. */
-static int damage(const char *path, const struct stat *info, int kind, struct FTW *where)
+/* By its name in the attic: the order is that of the writes, not that of some directory's names. */
+static void damage(const struct unsynced *file)
 {
-	(void)where;
-	if (kind != FTW_F || info->st_size == 0)
-		return 0;
-	for (uint32_t i = 0; i < power.unsynced_count; i++) {
-		if (power.unsynced[i] != info->st_ino)
-			continue;
-		const uint32_t fate = sim_draw(SIM_DISK, 3);
-		const off_t end = (off_t)sim_draw(SIM_DISK, (uint32_t)info->st_size);
-		if (fate == KEPT)
-			continue;
-		check(truncate(path, end) == 0, path);
-		if (fate == ZEROS)
-			check(truncate(path, info->st_size) == 0, path);
-	}
-	return 0;
+	char path[PATH_SIZE];
+	struct stat info;
+	attic_path(path, file->kept);
+	check(stat(path, &info) == 0, path);
+	const uint32_t fate = sim_draw(SIM_DAMAGE, 3);
+	const off_t end = (off_t)sim_draw(SIM_DAMAGE, (uint32_t)info.st_size);
+	if (fate == KEPT)
+		return;
+	check(truncate(path, end) == 0, path);
+	if (fate == ZEROS)
+		check(truncate(path, info.st_size) == 0, path);
 }
 
-void sim_power_cut(const char *root)
+/* A number that stands for another directory than ours would be found again by chance. */
+static void check_directories(void)
+{
+	for (uint32_t i = 0; i < power.directory_count; i++) {
+		struct stat info;
+		check(fstat(power.directories[i].descriptor, &info) == 0 &&
+				info.st_ino == power.directories[i].inode,
+			"a directory has another's inode");
+	}
+}
+
+void sim_power_cut(void)
 {
 	uint32_t count[DIRECTORIES_MAX] = {0}, stays[DIRECTORIES_MAX], seen[DIRECTORIES_MAX];
 	for (uint32_t i = 0; i < power.change_count; i++)
 		count[power.changes[i].directory]++;
 	for (uint32_t d = 0; d < power.directory_count; d++) {
-		stays[d] = sim_draw(SIM_DISK, count[d] + 1);
+		stays[d] = sim_draw(SIM_DAMAGE, count[d] + 1);
 		seen[d] = count[d];
 	}
 	for (uint32_t i = power.change_count; i-- > 0;)
 		if (seen[power.changes[i].directory]-- > stays[power.changes[i].directory])
 			undo(&power.changes[i]);
-	check(nftw(root, damage, 16, FTW_PHYS) == 0, root);
+	for (uint32_t i = 0; i < power.unsynced_count; i++)
+		damage(&power.unsynced[i]);
+	check_directories();
 	power.change_count = power.unsynced_count = 0;
 }

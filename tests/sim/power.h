@@ -27,7 +27,7 @@ void sim_power_will_unlink(const char *path);
 void sim_power_will_rename(const char *from, const char *to);
 void sim_power_exchanged(const char *a, const char *b);
 
-/* Power is lost. Every process that uses the disk below the root is dead. */
-void sim_power_cut(const char *root);
+/* Power is lost. Every process that uses the disk is dead. */
+void sim_power_cut(void);
 
 #endif

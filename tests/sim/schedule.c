@@ -9,11 +9,13 @@
 #include "tests/support/suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +32,11 @@
 #define DEADLINE_S	 300
 #define BATCH_SIZE	 64u
 #define WIDTH		 2
+
+/* The names of its files, the same in every run: messages and manifests have them. */
+#define DATA	    "data"
+#define CHECKPOINTS "checkpoints"
+#define ATTIC	    "attic"
 
 /* What is to happen, and the job it happens to. */
 struct plan {
@@ -136,7 +143,7 @@ static void lose_power(struct plan *plan)
 	if (!plan->job->working)
 		return;
 	sim_job_kill_all(plan->job);
-	sim_power_cut(plan->job->options.checkpoint_dir);
+	sim_power_cut();
 	plan->report->power_losses++;
 	check_what_is_left(plan);
 }
@@ -296,20 +303,30 @@ static void describe(struct sim_report *report, const struct sim_job *job)
 	sim_network_counts(&report->network);
 }
 
-static void run_schedule(const struct sim_schedule *schedule, const struct train_options *options,
-	struct sim_report *report)
+static void enter(const char *place, const char *data)
 {
-	char directory[PATH_SIZE], attic[PATH_SIZE];
+	char *path = realpath(data, NULL);
+	ck_assert_msg(path && chdir(place) == 0 && symlink(path, DATA) == 0 &&
+			      mkdir(CHECKPOINTS, 0777) == 0 && mkdir(ATTIC, 0777) == 0,
+		"%s: %s", place, strerror(errno));
+	free(path);
+}
+
+static void run_schedule(const struct sim_schedule *schedule, struct sim_report *report)
+{
+	char place[PATH_SIZE];
 	struct sim_job job = {.status = STATUS_UNKNOWN};
 	struct plan plan = {.schedule = schedule, .job = &job, .report = report};
-	scratch_open(directory);
-	scratch_open(attic);
+	const int before = openat(AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	scratch_open(place);
+	enter(place, schedule->data);
+	const struct train_options options = sim_job_options(DATA);
 	sim_begin(schedule->seed);
-	sim_disk_watch(directory);
-	choose_job(&job, schedule, options, directory);
+	sim_disk_watch(CHECKPOINTS);
+	choose_job(&job, schedule, &options, CHECKPOINTS);
 	make_plan(&plan, schedule->trouble);
 	if (plan.trouble & SIM_POWER)
-		sim_power_begin(attic);
+		sim_power_begin(ATTIC);
 	sim_plant(schedule->plant);
 	sim_each_turn(on_turn, &plan);
 	const struct sim_context *launcher =
@@ -319,8 +336,9 @@ static void run_schedule(const struct sim_schedule *schedule, const struct train
 	sim_end();
 	judge(report, &plan, outcome);
 	sim_power_begin(NULL);
-	scratch_close(attic);
-	scratch_close(directory);
+	ck_assert_int_eq(fchdir(before), 0);
+	close(before);
+	scratch_close(place);
 }
 
 /* ---- children ---- */
@@ -328,12 +346,11 @@ static void run_schedule(const struct sim_schedule *schedule, const struct train
 static void run_batch(
 	const struct sim_schedule *like, uint64_t first, uint64_t count, struct sim_report *reports)
 {
-	const struct train_options options = sim_job_options(like->data);
 	for (uint64_t i = 0; i < count; i++) {
 		struct sim_schedule schedule = *like;
 		schedule.seed = like->seed + first + i;
 		alarm(REAL_SECONDS);
-		run_schedule(&schedule, &options, &reports[i]);
+		run_schedule(&schedule, &reports[i]);
 	}
 }
 

@@ -2,8 +2,9 @@
  * Whole jobs under schedules of faults, each of them drawn from a seed.
  *
  *     MARQUEE_SIM_SCHEDULES=10000   how many schedules, instead of some hundred
- *     MARQUEE_SIM_SEED=4711	     the first one's seed; with MARQUEE_SIM_SCHEDULES=1 that one
- * alone MARQUEE_SIM_TRACE=1	     prints what happens
+ *     MARQUEE_SIM_SEED=4711         the first one's seed; 1 schedule: that one alone
+ *     MARQUEE_SIM_TRACE=1           prints what happens
+ *     MARQUEE_SIM_LIST=1            prints how each schedule goes, and its trace's hash
  */
 #include "common/base/flags.h"
 #include "tests/sim/schedule.h"
@@ -176,6 +177,27 @@ START_TEST(a_seed_gives_the_same_events_again)
 }
 END_TEST
 
+/* One line each, in both modes: what one run of the program says is what every other one says. */
+START_TEST(schedules_are_listed)
+{
+	const uint64_t count = number_from("MARQUEE_SIM_SCHEDULES", SCHEDULES);
+	for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
+		struct sim_schedule like = schedules(SIM_EVERYTHING);
+		like.asynchronous = asynchronous;
+		struct sim_report *reports = run(&like, count);
+		for (uint64_t i = 0; i < count; i++)
+			printf("seed %" PRIu64 " %s: trace %016" PRIx64 ", %" PRIu64
+			       " turns, %u attempts, %u losses of power, %" PRIu64
+			       " messages, %" PRIu64 " operations of the disk failed: %s\n",
+				reports[i].seed, asynchronous ? "async" : "sync", reports[i].trace,
+				reports[i].turns, reports[i].attempts, reports[i].power_losses,
+				reports[i].network.sent, reports[i].disk_failures,
+				reports[i].wrong[0] ? reports[i].wrong : "ends well");
+		free(reports);
+	}
+}
+END_TEST
+
 /* The first report of something wrong among some schedules; NULL: none. */
 static const struct sim_report *first_wrong(const struct sim_report *reports, uint64_t count)
 {
@@ -266,5 +288,7 @@ int main(void)
 		asynchronous_schedules_end_and_their_audit_holds, a_push_that_is_lost_is_caught,
 		a_cut_of_different_steps_is_caught, a_checkpoint_that_was_not_synced_is_caught,
 		NULL};
-	return run_cases_around("simulation", cases, make_data, remove_data);
+	const TTest *const listing[] = {schedules_are_listed, NULL};
+	return run_cases_around(
+		"simulation", getenv("MARQUEE_SIM_LIST") ? listing : cases, make_data, remove_data);
 }

@@ -45,7 +45,7 @@ static struct world {
 	uint32_t event_count;
 	uint64_t events_made;
 	uint64_t now_ns, turns;
-	uint64_t random[SIM_STREAMS];
+	uint64_t random[SIM_STREAMS], drawn[SIM_STREAMS];
 	uint64_t hash;
 	bool tracing, ending;
 	sim_event *each_turn;
@@ -63,8 +63,11 @@ static void broken(const char *what)
 
 uint32_t sim_draw(enum sim_stream stream, uint32_t below)
 {
-	uint64_t value = hash_u64(world.random[stream]++);
-	return below ? (uint32_t)((value >> 32) * below >> 32) : 0;
+	const uint64_t value = hash_u64(world.random[stream]++);
+	const uint32_t number = below ? (uint32_t)((value >> 32) * below >> 32) : 0;
+	world.drawn[stream]++;
+	world.hash = hash_u64(world.hash ^ hash_u64((uint64_t)stream << 32 | number));
+	return number;
 }
 
 bool sim_chance(enum sim_stream stream, uint32_t permyriad)
@@ -77,10 +80,14 @@ void sim_trace(const char *what, uint64_t a, uint64_t b)
 	const uint64_t words[] = {world.now_ns, a, b};
 	world.hash = hash_bytes(words, sizeof(words), world.hash);
 	world.hash = hash_bytes(what, strlen(what), world.hash);
-	if (world.tracing)
-		fprintf(stderr, "%14.6f ms %-16s %-12s %llx %llx\n", (double)world.now_ns * 1e-6,
-			world.current ? world.current->process->name : "-", what,
-			(unsigned long long)a, (unsigned long long)b);
+	if (!world.tracing)
+		return;
+	fprintf(stderr, "%14.6f ms %-16s %-12s %llx %llx; drawn", (double)world.now_ns * 1e-6,
+		world.current ? world.current->process->name : "-", what, (unsigned long long)a,
+		(unsigned long long)b);
+	for (int i = 0; i < SIM_STREAMS; i++)
+		fprintf(stderr, " %llu", (unsigned long long)world.drawn[i]);
+	fprintf(stderr, ", %08x\n", (unsigned int)(world.hash >> 32));
 }
 
 uint64_t sim_trace_hash(void)
@@ -349,6 +356,7 @@ void sim_begin(uint64_t seed)
 		world.random[i] = hash_u64(hash_u64(seed) + (uint64_t)i) << 20;
 	world.now_ns = SIM_S;
 	world.turns = 0;
+	memset(world.drawn, 0, sizeof(world.drawn));
 	world.hash = 0;
 	world.contexts_made = world.processes_made = 0;
 	world.events_made = 0;

@@ -38,8 +38,21 @@ struct sim_process {
 	struct sim_process *next; /* all of the world's */
 };
 
-/* Independent streams of random numbers, so that a change of one fault leaves the others alone. */
-enum sim_stream { SIM_SCHEDULE, SIM_NETWORK, SIM_DISK, SIM_PLAN, SIM_ENTROPY, SIM_STREAMS };
+/*
+ * Independent streams of random numbers, so that a change of one fault leaves the others alone.
+ * What is drawn, and how often, must follow from the seed and from what has happened in the world,
+ * never from the machine: an address, an inode's number, the order in which a directory lists its
+ * files.
+ */
+enum sim_stream {
+	SIM_SCHEDULE,
+	SIM_NETWORK,
+	SIM_DISK,
+	SIM_PLAN,
+	SIM_ENTROPY,
+	SIM_DAMAGE, /* by a loss of power */
+	SIM_STREAMS
+};
 
 /* ---- the world ---- */
 
@@ -66,8 +79,9 @@ uint32_t sim_draw(enum sim_stream stream, uint32_t below);
 bool sim_chance(enum sim_stream stream, uint32_t permyriad);
 
 /*
- * What happens goes into a hash, by which two runs are compared; with MARQUEE_SIM_TRACE set it is
- * also printed.
+ * What happens goes into a hash, by which two runs are compared, and so does every number that is
+ * drawn. With MARQUEE_SIM_TRACE set it is also printed, and beside it how many numbers each stream
+ * has given: in the first line that differs between two runs stands what was drawn before it.
  */
 void sim_trace(const char *what, uint64_t a, uint64_t b);
 uint64_t sim_trace_hash(void);
