@@ -253,8 +253,12 @@ int __wrap_sync_file_range(int descriptor, off_t offset, off_t size, unsigned in
 
 int __wrap_rename(const char *from, const char *to)
 {
-	return changes("rename", sim_inside() ? below_root(to) : NULL) ? __real_rename(from, to)
-								       : -1;
+	const char *below = sim_inside() ? below_root(to) : NULL;
+	if (!changes("rename", below))
+		return -1;
+	if (below)
+		sim_power_will_rename(from, to);
+	return __real_rename(from, to);
 }
 
 int __wrap_renameat2(int from_at, const char *from, int to_at, const char *to, unsigned int flags)
