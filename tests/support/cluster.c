@@ -166,3 +166,24 @@ void cluster_close_shared_data(void)
 {
 	scratch_close(cluster_shared_data);
 }
+
+struct cluster cluster_alone(void)
+{
+	struct cluster cluster = {.workers = 1, .options = cluster_options(cluster_shared_data)};
+	cluster.options.epochs = 1;
+	return cluster;
+}
+
+struct digest cluster_digest(const struct cluster *cluster)
+{
+	struct train_result result;
+	struct error error;
+	assert_ok(cluster_train(cluster, &result, &error), &error);
+	return result.digest;
+}
+
+void cluster_assert_same(struct digest a, struct digest b)
+{
+	ck_assert_uint_eq(a.low, b.low);
+	ck_assert_uint_eq(a.high, b.high);
+}

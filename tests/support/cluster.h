@@ -32,6 +32,12 @@ struct cluster {
 MUST_CHECK enum status cluster_train(
 	const struct cluster *cluster, struct train_result *ret, struct error *err);
 
+/* One worker with embedded tables, for one epoch of the shared data. */
+struct cluster cluster_alone(void);
+/* Of the parameters that it ends with; fails the test when it fails. */
+struct digest cluster_digest(const struct cluster *cluster);
+void cluster_assert_same(struct digest a, struct digest b);
+
 /* Options as a program has them after parsing, for this directory of data. */
 struct train_options cluster_options(const char *data);
 

@@ -1,233 +1,25 @@
 /*
  * Checkpoints that are written while training goes on.
  *
- * The tables' reader is held back until training has made some steps, so that the cut is read while
- * rows change and come; every checkpoint must still be that of its step, bit for bit.
+ * The tables' reader is held back until training has made some steps (late_params.h), so that the
+ * cut is read while rows change and come; every checkpoint must still be that of its step, bit for
+ * bit.
  */
 #include "common/checkpoint/checkpoint_digest.h"
 #include "common/checkpoint/directory.h"
 #include "tests/support/cluster.h"
+#include "tests/support/late_params.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
-#define EPOCH_STEPS  5u /* of the shared data, in batches of 1024 */
-#define EVERY	     3u
-#define BEHIND_STEPS 3u /* that are pushed before a cut is read */
-#define PATIENCE_S   30
-
-/* ---- tables whose cut is read late, or not at all ---- */
-
-struct gate {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	uint64_t pushed;    /* steps, by worker 0 */
-	uint64_t last_step; /* nothing is pushed after it */
-	uint64_t cut_step;
-	uint64_t fail_from, fail_until; /* cuts of these steps cannot be read */
-	unsigned int late_reads;	/* of cuts behind which steps had been pushed */
-};
-
-struct late {
-	struct params params; /* first: the interface */
-	struct params_operations operations;
-	struct params *inner;
-	struct params_step started[PARAMS_SLOTS];
-	struct gate *gate;
-};
-
-static struct late *late_of(struct params *params)
-{
-	return (struct late *)params;
-}
-
-static void note_push(struct gate *gate, uint64_t step)
-{
-	pthread_mutex_lock(&gate->lock);
-	if (step + 1 > gate->pushed)
-		gate->pushed = step + 1;
-	pthread_cond_broadcast(&gate->changed);
-	pthread_mutex_unlock(&gate->lock);
-}
-
-static enum status exchange(
-	struct params *params, const struct params_step *step, struct error *err)
-{
-	struct late *late = late_of(params);
-	enum status status = late->inner->operations->exchange(late->inner, step, err);
-	if (step->has_push && status == STATUS_OK)
-		note_push(late->gate, step->push_step);
-	return status;
-}
-
-static enum status exchange_start(
-	struct params *params, uint32_t slot, const struct params_step *step, struct error *err)
-{
-	struct late *late = late_of(params);
-	late->started[slot] = *step;
-	return late->inner->operations->exchange_start(late->inner, slot, step, err);
-}
-
-static enum status exchange_finish(struct params *params, uint32_t slot, struct error *err)
-{
-	struct late *late = late_of(params);
-	enum status status = late->inner->operations->exchange_finish(late->inner, slot, err);
-	if (late->started[slot].has_push && status == STATUS_OK)
-		note_push(late->gate, late->started[slot].push_step);
-	return status;
-}
-
-static enum status exchange_table(struct params *params, const struct params_push *push,
-	uint64_t push_step, const struct params_pull *pull, struct error *err)
-{
-	struct late *late = late_of(params);
-	enum status status =
-		late->inner->operations->exchange_table(late->inner, push, push_step, pull, err);
-	if (push)
-		note_push(late->gate, push_step);
-	return status;
-}
-
-static enum status snapshot(
-	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err)
-{
-	struct params *inner = late_of(params)->inner;
-	return inner->operations->snapshot(inner, table, sink, context, err);
-}
-
-static enum status cut(struct params *params, uint64_t step, struct error *err)
-{
-	struct late *late = late_of(params);
-	late->gate->cut_step = step; /* read by the saver's thread, which is started later */
-	return late->inner->operations->cut(late->inner, step, err);
-}
-
-/* Waits until training has gone on. When it does not, the test fails by the checkpoint's failure.
- */
-static enum status wait_at(struct gate *gate, struct error *err)
-{
-	uint64_t wanted = gate->cut_step + BEHIND_STEPS;
-	struct timespec until;
-	enum status status = STATUS_OK;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += PATIENCE_S;
-	pthread_mutex_lock(&gate->lock);
-	/* The end of an epoch waits for the checkpoint that is under way. */
-	const uint64_t epoch_end = (gate->cut_step / EPOCH_STEPS + 1) * EPOCH_STEPS;
-	if (wanted > epoch_end)
-		wanted = epoch_end;
-	if (wanted > gate->last_step)
-		wanted = gate->last_step;
-	while (status == STATUS_OK && gate->pushed < wanted)
-		if (pthread_cond_timedwait(&gate->changed, &gate->lock, &until) != 0)
-			status = error_set(err, STATUS_DEADLINE_EXCEEDED,
-				"training has not gone on beside the checkpoint");
-	gate->late_reads += gate->pushed > gate->cut_step;
-	pthread_mutex_unlock(&gate->lock);
-	return status;
-}
-
-static enum status read_cut(
-	struct params *params, uint32_t table, params_sink *sink, void *context, struct error *err)
-{
-	struct late *late = late_of(params);
-	enum status status = wait_at(late->gate, err);
-	if (late->gate->cut_step >= late->gate->fail_from &&
-		late->gate->cut_step < late->gate->fail_until)
-		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "the tables cannot be read");
-	if (status == STATUS_OK)
-		status = late->inner->operations->read_cut(late->inner, table, sink, context, err);
-	return status;
-}
-
-static enum status uncut(struct params *params, struct error *err)
-{
-	struct params *inner = late_of(params)->inner;
-	return inner->operations->uncut(inner, err);
-}
-
-static enum status restore(struct params *params, uint32_t table, const uint64_t *ids,
-	const float *records, size_t count, struct error *err)
-{
-	struct params *inner = late_of(params)->inner;
-	return inner->operations->restore(inner, table, ids, records, count, err);
-}
-
-static enum status digest(struct params *params, struct digest *ret, struct error *err)
-{
-	struct params *inner = late_of(params)->inner;
-	return inner->operations->digest(inner, ret, err);
-}
-
-static enum status audit(struct params *params, uint64_t examples, struct error *err)
-{
-	struct params *inner = late_of(params)->inner;
-	return inner->operations->audit(inner, examples, err);
-}
-
-static enum status restore_examples(struct params *params, uint64_t examples, struct error *err)
-{
-	struct params *inner = late_of(params)->inner;
-	return inner->operations->restore_examples(inner, examples, err);
-}
-
-static enum status leave(struct params *params, bool failed, struct error *err)
-{
-	struct params *inner = late_of(params)->inner;
-	return inner->operations->leave(inner, failed, err);
-}
-
-static void late_free(struct params *params)
-{
-	params_free(late_of(params)->inner);
-	free(params);
-}
-
-static struct params *make_late(void *context, struct params *inner)
-{
-	struct late *late = calloc(1, sizeof(*late));
-	ck_assert(late != NULL);
-	late->params = *inner;
-	late->operations = (struct params_operations){
-		.exchange = exchange,
-		.snapshot = snapshot,
-		.cut = cut,
-		.read_cut = read_cut,
-		.uncut = uncut,
-		.restore = restore,
-		.digest = digest,
-		.audit = audit,
-		.restore_examples = restore_examples,
-		.leave = leave,
-		.free = late_free,
-	};
-	/* Which of these there are decides how a trainer exchanges its steps. */
-	if (inner->operations->exchange_table)
-		late->operations.exchange_table = exchange_table;
-	if (inner->operations->exchange_start) {
-		late->operations.exchange_start = exchange_start;
-		late->operations.exchange_finish = exchange_finish;
-	}
-	late->params.operations = &late->operations;
-	late->inner = inner;
-	late->gate = context;
-	return &late->params;
-}
-
-static void gate_init(struct gate *gate, uint64_t last_step)
-{
-	*gate = (struct gate){.last_step = last_step, .fail_from = UINT64_MAX};
-	pthread_mutex_init(&gate->lock, NULL);
-	pthread_cond_init(&gate->changed, NULL);
-}
+#define EPOCH_STEPS LATE_EPOCH_STEPS
+#define EVERY	    3u
 
 /* ---- jobs ---- */
 
@@ -298,19 +90,19 @@ static void check_resume(
 
 static void check_job(struct cluster plain)
 {
-	struct gate gate;
+	struct late_gate gate;
 	struct error err;
 	char root[PATH_SIZE], undisturbed[DIGEST_TEXT_SIZE], disturbed[DIGEST_TEXT_SIZE];
 	uint64_t *steps;
 	size_t count;
 	digest_text(&plain, undisturbed);
 	struct cluster saving = plain;
-	gate_init(&gate, plain.options.max_steps);
+	late_gate_init(&gate, plain.options.max_steps);
 	scratch_open(root);
 	saving.options.checkpoint_dir = root;
 	saving.options.checkpoint_every = EVERY;
 	saving.options.keep = 0;
-	saving.wrap = make_late;
+	saving.wrap = late_params_wrap;
 	saving.wrap_context = &gate;
 	digest_text(&saving, disturbed);
 	ck_assert_str_eq(undisturbed, disturbed);
@@ -354,18 +146,18 @@ END_TEST
 START_TEST(asynchronous_workers_save_what_verifies_and_resumes)
 {
 	struct error err;
-	struct gate gate;
+	struct late_gate gate;
 	char root[PATH_SIZE];
 	uint64_t *steps;
 	size_t count;
 	for (int mode = MODE_SSP; mode <= MODE_ASYNC; mode++) {
 		struct cluster cluster = job_of(3, 2, (enum train_mode)mode, OPTIMIZER_ADAGRAD, 23);
-		gate_init(&gate, cluster.options.max_steps);
+		late_gate_init(&gate, cluster.options.max_steps);
 		scratch_open(root);
 		cluster.options.checkpoint_dir = root;
 		cluster.options.checkpoint_every = 3;
 		cluster.options.keep = 0;
-		cluster.wrap = make_late;
+		cluster.wrap = late_params_wrap;
 		cluster.wrap_context = &gate;
 		train(&cluster);
 		assert_ok(checkpoint_list(root, &steps, &count, &err), &err);
@@ -408,7 +200,7 @@ static void note_warning(void *context, const char *text)
 START_TEST(a_checkpoint_that_fails_is_a_warning_and_spares_the_ones_before)
 {
 	struct error err;
-	struct gate gate;
+	struct late_gate gate;
 	struct warnings warnings = {0};
 	char root[PATH_SIZE], undisturbed[DIGEST_TEXT_SIZE], disturbed[DIGEST_TEXT_SIZE];
 	uint64_t *steps;
@@ -416,12 +208,12 @@ START_TEST(a_checkpoint_that_fails_is_a_warning_and_spares_the_ones_before)
 	struct cluster cluster = job_of(2, 2, MODE_SYNC, OPTIMIZER_SGD, 3 * EPOCH_STEPS);
 	digest_text(&cluster, undisturbed);
 	scratch_open(root);
-	gate_init(&gate, 3 * EPOCH_STEPS);
+	late_gate_init(&gate, 3 * EPOCH_STEPS);
 	gate.fail_from = 2 * EPOCH_STEPS;
 	gate.fail_until = 2 * EPOCH_STEPS + 1;
 	cluster.options.checkpoint_dir = root;
 	cluster.options.keep = 0;
-	cluster.wrap = make_late;
+	cluster.wrap = late_params_wrap;
 	cluster.wrap_context = &gate;
 	cluster.on_warning = note_warning;
 	cluster.warning_context = &warnings;
@@ -441,19 +233,19 @@ END_TEST
 START_TEST(a_last_checkpoint_that_fails_is_the_runs_failure)
 {
 	struct error err;
-	struct gate gate;
+	struct late_gate gate;
 	struct train_result result;
 	char root[PATH_SIZE];
 	struct checkpoint newest;
 	for (uint32_t workers = 1; workers <= 3; workers += 2) {
 		struct cluster cluster = job_of(workers, workers - 1, MODE_SYNC, OPTIMIZER_SGD, 8);
 		scratch_open(root);
-		gate_init(&gate, 8);
+		late_gate_init(&gate, 8);
 		gate.fail_from = 8;
 		gate.fail_until = 9;
 		cluster.options.checkpoint_dir = root;
 		cluster.options.checkpoint_every = 4;
-		cluster.wrap = make_late;
+		cluster.wrap = late_params_wrap;
 		cluster.wrap_context = &gate;
 		assert_fails(cluster_train(&cluster, &result, &err), STATUS_RESOURCE_EXHAUSTED,
 			&err, "checkpoint of step 8: the tables cannot be read");
@@ -510,18 +302,18 @@ END_TEST
 START_TEST(a_checkpoint_that_comes_too_soon_is_left_out_with_a_warning)
 {
 	struct error err;
-	struct gate gate;
+	struct late_gate gate;
 	struct warnings warnings = {0};
 	char root[PATH_SIZE];
 	uint64_t *steps;
 	size_t count;
 	struct cluster cluster = job_of(1, 0, MODE_SYNC, OPTIMIZER_SGD, 6);
 	scratch_open(root);
-	gate_init(&gate, 6);
+	late_gate_init(&gate, 6);
 	cluster.options.checkpoint_dir = root;
 	cluster.options.checkpoint_every = 1;
 	cluster.options.keep = 0;
-	cluster.wrap = make_late;
+	cluster.wrap = late_params_wrap;
 	cluster.wrap_context = &gate;
 	cluster.on_warning = note_warning;
 	cluster.warning_context = &warnings;

@@ -1,62 +1,37 @@
 /* The training loop in one process with embedded tables. */
 #include "worker/trainer.h"
 
-#include "common/base/file.h"
-#include "common/checkpoint/directory.h"
 #include "tests/support/cluster.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static struct cluster one_process(void)
-{
-	struct cluster cluster = {.workers = 1, .options = cluster_options(cluster_shared_data)};
-	cluster.options.epochs = 1;
-	return cluster;
-}
-
-static struct digest train_digest(const struct cluster *cluster)
-{
-	struct train_result result;
-	struct error error;
-	assert_ok(cluster_train(cluster, &result, &error), &error);
-	return result.digest;
-}
-
-static void assert_same(struct digest a, struct digest b)
-{
-	ck_assert_uint_eq(a.low, b.low);
-	ck_assert_uint_eq(a.high, b.high);
-}
 
 START_TEST(every_number_of_threads_gives_the_same_bits)
 {
-	struct cluster cluster = one_process();
-	struct digest first = train_digest(&cluster);
+	struct cluster cluster = cluster_alone();
+	struct digest first = cluster_digest(&cluster);
 	for (uint64_t threads = 2; threads <= 9; threads += threads == 3 ? 5 : 1) {
 		cluster.options.threads = threads;
-		assert_same(first, train_digest(&cluster));
+		cluster_assert_same(first, cluster_digest(&cluster));
 	}
 }
 END_TEST
 
 START_TEST(another_seed_gives_other_bits)
 {
-	struct cluster cluster = one_process();
-	struct digest first = train_digest(&cluster);
+	struct cluster cluster = cluster_alone();
+	struct digest first = cluster_digest(&cluster);
 	cluster.options.seed = 2;
-	ck_assert(train_digest(&cluster).low != first.low);
+	ck_assert(cluster_digest(&cluster).low != first.low);
 }
 END_TEST
 
 START_TEST(training_learns_more_than_the_mean)
 {
-	struct cluster cluster = one_process();
+	struct cluster cluster = cluster_alone();
 	struct train_result first, later;
 	struct error error;
 	assert_ok(cluster_train(&cluster, &first, &error), &error);
@@ -69,356 +44,9 @@ START_TEST(training_learns_more_than_the_mean)
 }
 END_TEST
 
-/* Steps to a checkpoint in the middle of an epoch, then the rest from there. */
-static struct digest train_in_two_parts(struct cluster cluster, const char *directory)
-{
-	uint64_t steps = cluster.options.max_steps;
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.max_steps = steps / 2 + 3;
-	train_digest(&cluster);
-	cluster.options.max_steps = steps;
-	cluster.options.resume = true;
-	cluster.options.threads = 3;
-	return train_digest(&cluster);
-}
-
-START_TEST(a_resumed_run_ends_with_the_bits_of_an_undisturbed_one)
-{
-	static const enum optimizer_kind kinds[] = {OPTIMIZER_SGD, OPTIMIZER_MOMENTUM,
-		OPTIMIZER_ADAGRAD, OPTIMIZER_ROWWISE_ADAGRAD, OPTIMIZER_ADAM, OPTIMIZER_FTRL};
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		char directory[PATH_SIZE];
-		struct cluster cluster = one_process();
-		scratch_open(directory);
-		cluster.options.optimizer = optimizer_defaults(kinds[i]);
-		cluster.options.epochs = 3;
-		cluster.options.max_steps = 40;
-		assert_same(train_digest(&cluster), train_in_two_parts(cluster, directory));
-		scratch_close(directory);
-	}
-}
-END_TEST
-
-START_TEST(a_directory_with_checkpoints_is_not_trained_into_by_accident)
-{
-	char directory[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.max_steps = 3;
-	struct digest first = train_digest(&cluster);
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
-		"--resume");
-	cluster.options.restart = true;
-	assert_same(first, train_digest(&cluster));
-	scratch_close(directory);
-}
-END_TEST
-
-START_TEST(resuming_with_another_seed_or_batch_is_refused)
-{
-	char directory[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.max_steps = 3;
-	train_digest(&cluster);
-	cluster.options.resume = true;
-	cluster.options.seed = 9;
-	cluster.options.given.seed = true;
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_INVALID_ARGUMENT, &error,
-		"--seed differs");
-	cluster.options.given.seed = false;
-	cluster.options.batch_size = 512;
-	cluster.options.given.batch_size = true;
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_INVALID_ARGUMENT, &error,
-		"--batch-size differs");
-	scratch_close(directory);
-}
-END_TEST
-
-START_TEST(resuming_on_other_data_is_refused)
-{
-	char directory[PATH_SIZE], other[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	scratch_open(directory);
-	scratch_open(other);
-	cluster_data(other, 60, 50, 1000);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.max_steps = 3;
-	train_digest(&cluster);
-	cluster.options.resume = true;
-	cluster.options.data = other;
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
-		"is not the data of the checkpoint");
-	scratch_close(other);
-	scratch_close(directory);
-}
-END_TEST
-
-/* As many ratings by the same people, of which the last has other stars. */
-START_TEST(resuming_on_other_stars_is_refused)
-{
-	char directory[PATH_SIZE], same[PATH_SIZE], path[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	size_t size;
-	scratch_open(directory);
-	scratch_open(same);
-	cluster_data(same, 200, 120, 5000);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.max_steps = 3;
-	train_digest(&cluster);
-	cluster.options.resume = true;
-	cluster.options.data = same;
-	cluster.options.max_steps = 4;
-	train_digest(&cluster);
-	char *text = scratch_read(scratch_path(path, same, "ratings.dat"), &size);
-	/* ...::stars::time */
-	char *time = strrchr(text, ':');
-	time[-2] = time[-2] == '1' ? '2' : '1';
-	scratch_write(path, text, size);
-	free(text);
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
-		"is not the data of the checkpoint");
-	scratch_close(same);
-	scratch_close(directory);
-}
-END_TEST
-
-START_TEST(a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint)
-{
-	char directory[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.max_steps = 4;
-	struct digest good = train_digest(&cluster);
-	cluster.options.resume = true;
-	cluster.options.max_steps = 40;
-	cluster.options.optimizer.learning_rate = 1e30f;
-	cluster.options.given.learning_rate = true;
-	assert_fails(
-		cluster_train(&cluster, &result, &error), STATUS_DATA_LOSS, &error, "not finite");
-	cluster.options.max_steps = 4;
-	assert_same(good, train_digest(&cluster));
-	scratch_close(directory);
-}
-END_TEST
-
-START_TEST(a_finished_job_that_is_resumed_says_again_what_it_reached)
-{
-	char directory[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result first, again;
-	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.seed = UINT64_MAX; /* more than a JSON number holds */
-	/* At the end of an epoch, in the middle of one, and told to stop before. */
-	static const uint64_t stops[][2] = {{UINT64_MAX, UINT64_MAX}, {7, 7}, {7, 3}};
-	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
-		cluster.options.resume = false;
-		cluster.options.restart = true;
-		cluster.options.max_steps = stops[i][0];
-		assert_ok(cluster_train(&cluster, &first, &error), &error);
-		cluster.options.resume = true;
-		cluster.options.restart = false;
-		cluster.options.max_steps = stops[i][1];
-		cluster.options.given.seed = true;
-		assert_ok(cluster_train(&cluster, &again, &error), &error);
-		assert_same(first.digest, again.digest);
-		ck_assert(isfinite(first.test_rmse) && first.test_rmse == again.test_rmse);
-		ck_assert_uint_eq(first.steps, again.steps);
-	}
-	scratch_close(directory);
-}
-END_TEST
-
-START_TEST(outputs_that_cannot_be_written_end_the_run_before_the_data_are_read)
-{
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	cluster.options.data = "/nowhere";
-	cluster.options.checkpoint_dir = "/proc/checkpoints";
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_NOT_FOUND, &error,
-		"--checkpoint-dir: /proc/checkpoints: cannot create");
-	cluster.options.checkpoint_dir = NULL;
-	cluster.options.dump_metrics = "/proc/metrics/of.jsonl";
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_NOT_FOUND, &error,
-		"--dump-metrics: /proc/metrics/of.jsonl");
-}
-END_TEST
-
-START_TEST(two_runs_do_not_write_to_one_directory)
-{
-	char directory[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	int lock;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.max_steps = 1;
-	assert_ok(checkpoint_lock(directory, 0, &lock, &error), &error);
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
-		"another run is writing");
-	close(lock);
-	train_digest(&cluster);
-	scratch_close(directory);
-}
-END_TEST
-
-static void damage_dense(const char *directory, uint64_t step)
-{
-	char path[PATH_SIZE], file[PATH_SIZE];
-	struct error error;
-	assert_ok(checkpoint_path(directory, step, path, &error), &error);
-	scratch_flip(scratch_path(file, path, CHECKPOINT_DENSE_NAME), 3000, 1);
-}
-
-/* The damaged one is newer than what is written next: it must not push that out. */
-START_TEST(a_run_that_falls_back_keeps_what_it_writes_from_there)
-{
-	char directory[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct checkpoint newest = {0};
-	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.keep = 2;
-	cluster.options.checkpoint_every = 4;
-	cluster.options.max_steps = 12;
-	struct digest undisturbed = train_digest(&cluster);
-	damage_dense(directory, 12);
-	cluster.options.resume = true;
-	cluster.options.keep = 1;
-	cluster.options.checkpoint_every = 1;
-	cluster.options.max_steps = 9;
-	train_digest(&cluster);
-	assert_ok(checkpoint_newest_verified(&newest, directory, &error), &error);
-	ck_assert_uint_eq(newest.manifest.step, 9);
-	ck_assert_str_eq(newest.notes, "");
-	checkpoint_fini(&newest);
-	cluster.options.max_steps = 12;
-	assert_same(undisturbed, train_digest(&cluster));
-	scratch_close(directory);
-}
-END_TEST
-
-START_TEST(test_ratings_may_lie_elsewhere_after_a_resume)
-{
-	char directory[PATH_SIZE], first[PATH_SIZE], moved[PATH_SIZE], ratings[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	size_t size;
-	scratch_open(directory);
-	char *text = scratch_read(scratch_path(ratings, cluster_shared_data, "ratings.dat"), &size);
-	scratch_write(scratch_path(first, directory, "first.dat"), text, size);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.test_ratings = first;
-	cluster.options.max_steps = 2;
-	train_digest(&cluster);
-	remove(first);
-	scratch_write(scratch_path(moved, directory, "moved.dat"), text, size);
-	cluster.options.resume = true;
-	cluster.options.max_steps = 3;
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_NOT_FOUND, &error, first);
-	cluster.options.test_ratings = moved;
-	cluster.options.given.test_ratings = true;
-	train_digest(&cluster);
-	free(text);
-	scratch_close(directory);
-}
-END_TEST
-
-START_TEST(a_target_without_test_ratings_is_refused)
-{
-	struct cluster cluster = one_process();
-	struct train_result result;
-	struct error error;
-	cluster.options.holdout = 0;
-	cluster.options.target_rmse = 1;
-	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
-		"--target-rmse");
-	cluster.options.target_rmse = 0;
-	assert_ok(cluster_train(&cluster, &result, &error), &error);
-	ck_assert(isnan(result.test_rmse) && !result.reached_target);
-}
-END_TEST
-
-START_TEST(a_job_that_reached_its_target_does_not_go_on_when_resumed)
-{
-	char directory[PATH_SIZE];
-	struct cluster cluster = one_process();
-	struct train_result first, again;
-	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.epochs = 5;
-	cluster.options.target_rmse = 5;
-	assert_ok(cluster_train(&cluster, &first, &error), &error);
-	cluster.options.resume = true;
-	assert_ok(cluster_train(&cluster, &again, &error), &error);
-	ck_assert(again.reached_target);
-	ck_assert_uint_eq(again.epochs, 1);
-	assert_same(first.digest, again.digest);
-	scratch_close(directory);
-}
-END_TEST
-
-/* Empty lanes, lanes of one example, one lane, batches beyond the data. */
-START_TEST(any_cut_of_the_data_trains_every_example_once_an_epoch)
-{
-	char tiny[PATH_SIZE], path[PATH_SIZE];
-	static const uint64_t cuts[][3] = {/* lanes, batch, threads */
-		{1, 1, 4}, {256, 256, 3}, {256, 1u << 20, 200}, {8, 8, 2}, {1, 1u << 20, 1}};
-	scratch_open(tiny);
-	cluster_data(tiny, 20, 20, 100);
-	static const size_t counts[] = {100, 1};
-	for (size_t c = 0; c < 2; c++) {
-		const size_t ratings = counts[c];
-		size_t size;
-		char *text = scratch_read(scratch_path(path, tiny, "ratings.dat"), &size);
-		const char *end = text;
-		for (size_t i = 0; i < ratings; i++)
-			end = strchr(end, '\n') + 1;
-		scratch_write(path, text, (size_t)(end - text));
-		free(text);
-		for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
-			struct cluster cluster = one_process();
-			struct train_result result;
-			struct error error;
-			cluster.options.data = tiny;
-			cluster.options.holdout = 0;
-			cluster.options.lanes = cuts[i][0];
-			cluster.options.batch_size = cuts[i][1];
-			cluster.options.threads = cuts[i][2];
-			assert_ok(cluster_train(&cluster, &result, &error), &error);
-			uint64_t lane = (ratings + cuts[i][0] - 1) / cuts[i][0];
-			uint64_t batch = cuts[i][1] / cuts[i][0];
-			ck_assert_uint_eq(result.steps, (lane + batch - 1) / batch);
-			ck_assert(result.train_cost > 0 && result.train_cost < 64);
-		}
-	}
-	scratch_close(tiny);
-}
-END_TEST
-
 START_TEST(a_target_that_is_reached_stops_the_training)
 {
-	struct cluster cluster = one_process();
+	struct cluster cluster = cluster_alone();
 	struct train_result result;
 	struct error error;
 	cluster.options.epochs = 5;
@@ -432,12 +60,12 @@ END_TEST
 START_TEST(metrics_are_one_json_object_a_line)
 {
 	char directory[PATH_SIZE], path[PATH_SIZE];
-	struct cluster cluster = one_process();
+	struct cluster cluster = cluster_alone();
 	scratch_open(directory);
 	cluster.options.epochs = 2;
 	cluster.options.metrics_every = 5;
 	cluster.options.dump_metrics = scratch_path(path, directory, "metrics.jsonl");
-	train_digest(&cluster);
+	cluster_digest(&cluster);
 	size_t size, epochs = 0, steps = 0;
 	char *text = scratch_read(path, &size), *rest = text;
 	for (char *line; (line = strsep(&rest, "\n")) != NULL && *line;) {
@@ -463,7 +91,7 @@ END_TEST
 
 START_TEST(more_workers_than_lanes_are_refused)
 {
-	struct cluster cluster = one_process();
+	struct cluster cluster = cluster_alone();
 	struct train_result result;
 	struct error error;
 	cluster.workers = 9;
@@ -472,22 +100,72 @@ START_TEST(more_workers_than_lanes_are_refused)
 }
 END_TEST
 
-START_TEST(zero_steps_write_the_initial_parameters)
+START_TEST(outputs_that_cannot_be_written_end_the_run_before_the_data_are_read)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = one_process();
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
-	cluster.options.max_steps = 0;
-	struct digest initial = train_digest(&cluster);
-	cluster.options.resume = true;
-	cluster.options.max_steps = 12;
-	struct digest later = train_digest(&cluster);
+	struct cluster cluster = cluster_alone();
+	struct train_result result;
+	struct error error;
+	cluster.options.data = "/nowhere";
+	cluster.options.checkpoint_dir = "/proc/checkpoints";
+	assert_fails(cluster_train(&cluster, &result, &error), STATUS_NOT_FOUND, &error,
+		"--checkpoint-dir: /proc/checkpoints: cannot create");
 	cluster.options.checkpoint_dir = NULL;
-	cluster.options.resume = false;
-	assert_same(later, train_digest(&cluster));
-	ck_assert(initial.low != later.low);
-	scratch_close(directory);
+	cluster.options.dump_metrics = "/proc/metrics/of.jsonl";
+	assert_fails(cluster_train(&cluster, &result, &error), STATUS_NOT_FOUND, &error,
+		"--dump-metrics: /proc/metrics/of.jsonl");
+}
+END_TEST
+
+START_TEST(a_target_without_test_ratings_is_refused)
+{
+	struct cluster cluster = cluster_alone();
+	struct train_result result;
+	struct error error;
+	cluster.options.holdout = 0;
+	cluster.options.target_rmse = 1;
+	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
+		"--target-rmse");
+	cluster.options.target_rmse = 0;
+	assert_ok(cluster_train(&cluster, &result, &error), &error);
+	ck_assert(isnan(result.test_rmse) && !result.reached_target);
+}
+END_TEST
+
+/* Empty lanes, lanes of one example, one lane, batches beyond the data. */
+START_TEST(any_cut_of_the_data_trains_every_example_once_an_epoch)
+{
+	char tiny[PATH_SIZE], path[PATH_SIZE];
+	static const uint64_t cuts[][3] = {/* lanes, batch, threads */
+		{1, 1, 4}, {256, 256, 3}, {256, 1u << 20, 200}, {8, 8, 2}, {1, 1u << 20, 1}};
+	scratch_open(tiny);
+	cluster_data(tiny, 20, 20, 100);
+	static const size_t counts[] = {100, 1};
+	for (size_t c = 0; c < 2; c++) {
+		const size_t ratings = counts[c];
+		size_t size;
+		char *text = scratch_read(scratch_path(path, tiny, "ratings.dat"), &size);
+		const char *end = text;
+		for (size_t i = 0; i < ratings; i++)
+			end = strchr(end, '\n') + 1;
+		scratch_write(path, text, (size_t)(end - text));
+		free(text);
+		for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+			struct cluster cluster = cluster_alone();
+			struct train_result result;
+			struct error error;
+			cluster.options.data = tiny;
+			cluster.options.holdout = 0;
+			cluster.options.lanes = cuts[i][0];
+			cluster.options.batch_size = cuts[i][1];
+			cluster.options.threads = cuts[i][2];
+			assert_ok(cluster_train(&cluster, &result, &error), &error);
+			uint64_t lane = (ratings + cuts[i][0] - 1) / cuts[i][0];
+			uint64_t batch = cuts[i][1] / cuts[i][0];
+			ck_assert_uint_eq(result.steps, (lane + batch - 1) / batch);
+			ck_assert(result.train_cost > 0 && result.train_cost < 64);
+		}
+	}
+	scratch_close(tiny);
 }
 END_TEST
 
@@ -495,20 +173,10 @@ int main(void)
 {
 	const TTest *const cases[] = {every_number_of_threads_gives_the_same_bits,
 		another_seed_gives_other_bits, training_learns_more_than_the_mean,
-		a_resumed_run_ends_with_the_bits_of_an_undisturbed_one,
-		a_directory_with_checkpoints_is_not_trained_into_by_accident,
-		resuming_with_another_seed_or_batch_is_refused, resuming_on_other_data_is_refused,
-		resuming_on_other_stars_is_refused,
-		a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint,
 		a_target_that_is_reached_stops_the_training, metrics_are_one_json_object_a_line,
-		more_workers_than_lanes_are_refused, zero_steps_write_the_initial_parameters,
-		a_finished_job_that_is_resumed_says_again_what_it_reached,
+		more_workers_than_lanes_are_refused,
 		outputs_that_cannot_be_written_end_the_run_before_the_data_are_read,
-		two_runs_do_not_write_to_one_directory,
-		a_run_that_falls_back_keeps_what_it_writes_from_there,
-		test_ratings_may_lie_elsewhere_after_a_resume,
 		a_target_without_test_ratings_is_refused,
-		a_job_that_reached_its_target_does_not_go_on_when_resumed,
 		any_cut_of_the_data_trains_every_example_once_an_epoch, NULL};
 	return run_cases_around(
 		"trainer", cases, cluster_open_shared_data, cluster_close_shared_data);
