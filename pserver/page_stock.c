@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What is mapped at a time: of the pages to be prepared as much as there is already, within these.
@@ -24,6 +25,11 @@
 #define READY_SHARE 32u
 #define SPARE_SIZES 22u /* up to a page */
 #define READY_MAX   8u
+/*
+ * Whoever finds no page ready waits for the next one, but no longer than this: mostly 0.2 ms, while
+ * what comes from small pages costs each of its lookups some nanoseconds, for ever.
+ */
+#define WAIT_NS 1000000
 
 struct region {
 	void *memory;
@@ -44,7 +50,9 @@ struct stretch {
 struct page_stock {
 	pthread_mutex_t lock; /* guards all but `fresh` */
 	pthread_cond_t wanted;
+	pthread_cond_t prepared;
 	bool started, stopping;
+	bool gave_up; /* the thread: there is no more memory */
 	pthread_t thread;
 
 	struct region *regions; /* all mappings */
@@ -146,6 +154,7 @@ static void prepare_ready(struct page_stock *stock)
 	touch(page);
 	pthread_mutex_lock(&stock->lock);
 	stock->ready[(stock->ready_first + stock->ready_count++) % READY_MAX] = page;
+	pthread_cond_broadcast(&stock->prepared);
 }
 
 /* An order's memory is a mapping of its own, so that its user can give it back. */
@@ -205,8 +214,11 @@ static void *prepare_pages(void *argument)
 	while (!stock->stopping) {
 		if (stock->ready_count < ready_wanted(stock)) {
 			/* Out of memory: what comes now is for its user to wait for and report. */
-			if (stock->fresh.left == 0 && !map_fresh(stock))
+			if (stock->fresh.left == 0 && !map_fresh(stock)) {
+				stock->gave_up = true;
+				pthread_cond_broadcast(&stock->prepared);
 				break;
+			}
 			prepare_ready(stock);
 		} else if (stock->orders) {
 			prepare_order(stock);
@@ -232,7 +244,7 @@ static void wake(struct page_stock *stock)
 {
 	if (!stock->started)
 		start(stock);
-	else if (stock->orders || stock->ready_count < ready_wanted(stock))
+	if (stock->orders || stock->ready_count < ready_wanted(stock))
 		pthread_cond_signal(&stock->wanted);
 }
 
@@ -249,6 +261,17 @@ static void stop(struct page_stock *stock)
 
 /* ---- its users ---- */
 
+/* What pthread_cond_timedwait() takes on a condition of the monotonic clock. */
+static struct timespec in_ns(long ns)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ns;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return until;
+}
+
 enum status page_stock_new(struct page_stock **ret, struct error *err)
 {
 	struct page_stock *stock;
@@ -256,6 +279,11 @@ enum status page_stock_new(struct page_stock **ret, struct error *err)
 	if (status != STATUS_OK)
 		return status;
 	pthread_mutex_init(&stock->lock, NULL);
+	pthread_condattr_t attributes;
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&stock->prepared, &attributes);
+	pthread_condattr_destroy(&attributes);
 	pthread_cond_init(&stock->wanted, NULL);
 	pthread_cond_init(&stock->idle, NULL);
 	*ret = stock;
@@ -300,6 +328,19 @@ static void *take_spare(struct page_stock *stock, size_t bytes)
 	return memset(spare, 0, bytes);
 }
 
+/* Sees to it that a piece can be cut from a page, unless none comes in time. */
+static void find_page(struct page_stock *stock, size_t bytes)
+{
+	const struct timespec until = in_ns(WAIT_NS);
+	wake(stock);
+	while (stock->page.left < bytes && stock->ready_count == 0 && stock->started &&
+		!stock->gave_up)
+		if (pthread_cond_timedwait(&stock->prepared, &stock->lock, &until) != 0)
+			break;
+	if (stock->page.left < bytes && stock->ready_count > 0)
+		add_page(stock);
+}
+
 enum status page_stock_take(struct page_stock *stock, void *ret, size_t bytes, struct error *err)
 {
 	enum status status = STATUS_OK;
@@ -307,8 +348,8 @@ enum status page_stock_take(struct page_stock *stock, void *ret, size_t bytes, s
 	pthread_mutex_lock(&stock->lock);
 	if (is_spare_size(bytes))
 		piece = take_spare(stock, bytes);
-	if (!piece && stock->page.left < bytes && stock->ready_count > 0)
-		add_page(stock);
+	if (!piece && stock->page.left < bytes)
+		find_page(stock, bytes);
 	if (piece)
 		stock->taken -= bytes; /* it has been counted */
 	else if (stock->page.left >= bytes)
@@ -386,7 +427,7 @@ void page_stock_reset(struct page_stock *stock)
 	for (size_t i = 0; i < stock->region_count; i++)
 		munmap(stock->regions[i].memory, stock->regions[i].bytes);
 	free(stock->regions);
-	stock->started = stock->stopping = false;
+	stock->started = stock->stopping = stock->gave_up = false;
 	stock->regions = NULL;
 	stock->region_count = stock->region_capacity = 0;
 	stock->taken = 0;
@@ -400,6 +441,7 @@ void page_stock_free(struct page_stock *stock)
 	if (!stock)
 		return;
 	page_stock_reset(stock);
+	pthread_cond_destroy(&stock->prepared);
 	pthread_cond_destroy(&stock->wanted);
 	pthread_cond_destroy(&stock->idle);
 	pthread_mutex_destroy(&stock->lock);

@@ -7,7 +7,8 @@
  * machine whose host has yet to find the memory, and a table that takes whole ones for each of its
  * partitions leaves the last of each half empty. So pieces much smaller than a page are cut from
  * pages that all tables share, and the pages are touched by a thread, some in advance. A piece that
- * finds none ready comes from small pages and is touched by its user: nobody waits.
+ * finds none ready waits a millisecond at most for the one that is being prepared; without it, it
+ * comes from small pages and is touched by its user.
  *
  * The pages are huge where the system offers it (transparent_hugepage "madvise" or "always"); where
  * it does not they are small ones, touched in advance all the same.

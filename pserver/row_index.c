@@ -4,11 +4,13 @@
 
 #include <assert.h>
 
-#define FIRST_ENTRIES 16u
+#define FIRST_ENTRIES BUCKET_ENTRIES
 /* From here on a generation is a piece of the stock's pages, which are huge ones. */
 #define LENT_BYTES_MIN ((size_t)32 << 10)
-/* A position must leave the mask at least one bit of its own; 1.7e9 rows a slab. */
+/* 1.7e9 rows a slab. */
 #define ENTRIES_MAX (UINT32_C(1) << 31)
+/* What an entry says of entries that are so many buckets and more behind their own. */
+#define DISTANCE_MAX 7u
 /*
  * A generation of c entries receives 2c/5 insertions before it is full, and as many rows wait in
  * the one before it: moving one row per insertion would be enough. Some more shorten the time in
@@ -18,7 +20,7 @@
 
 static size_t generation_bytes(const struct index_generation *generation)
 {
-	return generation->entries ? ((size_t)generation->mask + 1) * sizeof(uint32_t) : 0;
+	return generation->entries ? ((size_t)generation->mask + 1) * sizeof(uint64_t) : 0;
 }
 
 /* Whether entries of so many bytes are lent by the stock. */
@@ -42,25 +44,55 @@ static uint32_t generation_limit(const struct index_generation *generation)
 	return generation->entries ? (uint32_t)(((uint64_t)generation->mask + 1) * 4 / 5) : 0;
 }
 
-static void generation_insert(struct index_generation *generation, uint32_t hash, uint32_t position)
+static uint32_t next_bucket(const struct index_generation *generation, uint32_t at)
 {
-	const uint32_t mask = generation->mask;
-	uint32_t slot = hash & mask;
-	while (generation->entries[slot])
-		slot = (slot + 1) & mask;
-	generation->entries[slot] = (hash & ~mask) | (position + 1);
+	return (at + BUCKET_ENTRIES) & generation->mask;
 }
 
-static uint32_t generation_find(const struct index_generation *generation,
-	const struct row_slab *slab, const struct slab_layout *layout, uint64_t id, uint32_t hash)
+static void generation_insert(struct index_generation *generation, uint64_t hash, uint32_t position)
 {
-	if (!generation->entries)
-		return POSITION_NONE;
-	uint32_t slot = hash & generation->mask;
-	uint32_t position;
-	do {
-		position = index_generation_next(generation, hash, &slot);
-	} while (position != POSITION_NONE && row_slab_at(slab, layout, position)->id != id);
+	uint32_t at = index_generation_home(generation, hash);
+	uint32_t distance = 0;
+	while (generation->entries[at + BUCKET_ENTRIES - 1]) {
+		at = next_bucket(generation, at);
+		distance += distance < DISTANCE_MAX;
+	}
+	while (generation->entries[at])
+		at++;
+	generation->entries[at] = index_generation_key(generation, hash, distance) | (position + 1);
+}
+
+/* Entries this far from their bucket do not say which one it was. */
+static uint32_t bucket_find_far(const uint64_t *bucket, uint32_t mask, uint64_t key, uint64_t hash,
+	const struct row_slab *slab, const struct slab_layout *layout)
+{
+	for (uint32_t i = 0; i < BUCKET_ENTRIES && bucket[i]; i++) {
+		const uint64_t found = bucket[i] ^ key;
+		if (found > mask)
+			continue;
+		const uint32_t position = (uint32_t)found - 1;
+		if (hash_u64(*row_slab_ids(slab, layout, position)) == hash)
+			return position;
+	}
+	return POSITION_NONE;
+}
+
+uint32_t index_generation_search(const struct index_generation *generation,
+	const struct row_slab *slab, const struct slab_layout *layout, uint64_t hash)
+{
+	uint32_t at = index_generation_home(generation, hash);
+	uint32_t distance = 0;
+	uint32_t position = POSITION_NONE;
+	while (position == POSITION_NONE && generation->entries[at + BUCKET_ENTRIES - 1]) {
+		at = next_bucket(generation, at);
+		distance += distance < DISTANCE_MAX;
+		const uint64_t *bucket = generation->entries + at;
+		const uint64_t key = index_generation_key(generation, hash, distance);
+		position = distance < DISTANCE_MAX
+				   ? index_bucket_find(bucket, generation->mask, key)
+				   : bucket_find_far(
+					     bucket, generation->mask, key, hash, slab, layout);
+	}
 	return position;
 }
 
@@ -75,7 +107,7 @@ void row_index_fini(struct row_index *index)
 
 /* Lookups meet the pages at random, insertions too: huge ones that somebody has touched. */
 static enum status alloc_entries(
-	struct row_index *index, uint64_t entries, uint32_t **ret, struct error *err)
+	struct row_index *index, uint64_t entries, uint64_t **ret, struct error *err)
 {
 	const size_t bytes = (size_t)entries * sizeof(**ret);
 	if (is_lent(index, bytes))
@@ -117,7 +149,7 @@ enum status row_index_reserve(struct row_index *index, uint32_t count, struct er
 	return STATUS_OK;
 }
 
-void row_index_insert(struct row_index *index, uint32_t hash, uint32_t position)
+void row_index_insert(struct row_index *index, uint64_t hash, uint32_t position)
 {
 	generation_insert(&index->current, hash, position);
 }
@@ -125,29 +157,21 @@ void row_index_insert(struct row_index *index, uint32_t hash, uint32_t position)
 void row_index_move_some(
 	struct row_index *index, const struct row_slab *slab, const struct slab_layout *layout)
 {
-	uint32_t hashes[MOVES_PER_CALL];
+	uint64_t hashes[MOVES_PER_CALL];
 	uint32_t n = index->previous_count - index->moved;
 	if (n > MOVES_PER_CALL)
 		n = MOVES_PER_CALL;
 	for (uint32_t i = 0; i < n; i++) {
-		hashes[i] =
-			row_index_hash(hash_u64(row_slab_at(slab, layout, index->moved + i)->id));
-		__builtin_prefetch(&index->current.entries[hashes[i] & index->current.mask], 1);
+		hashes[i] = hash_u64(*row_slab_ids(slab, layout, index->moved + i));
+		__builtin_prefetch(
+			&index->current.entries[index_generation_home(&index->current, hashes[i])],
+			1);
 	}
 	for (uint32_t i = 0; i < n; i++)
 		generation_insert(&index->current, hashes[i], index->moved + i);
 	index->moved += n;
 	if (index->moved == index->previous_count)
 		generation_fini(index, &index->previous);
-}
-
-uint32_t row_index_find(const struct row_index *index, const struct row_slab *slab,
-	const struct slab_layout *layout, uint64_t id, uint32_t hash)
-{
-	uint32_t position = generation_find(&index->current, slab, layout, id, hash);
-	if (position == POSITION_NONE)
-		position = generation_find(&index->previous, slab, layout, id, hash);
-	return position;
 }
 
 size_t row_index_bytes(const struct row_index *index)

@@ -1,26 +1,35 @@
 /*
  * The index of a slab: from an id to the position of its record.
  *
- * Open addressing with linear probing over 32-bit entries. An entry is 0 when empty; else its low
- * bits, those under the mask, hold the position plus one, and its high bits those of the id's hash,
- * so that a lookup rarely reads a record of another id. Load at most 4/5.
+ * Open addressing over buckets of eight 64-bit entries, a cache line: a lookup mostly reads one
+ * line here and then the record alone. For an entry says whose it is: hash_u64() is a bijection,
+ *its top bits are the virtual shard's, the same for all ids of an index, and of the rest
  *
- * Growth does not stall: the larger generation starts empty and each later insertion moves a few
- * positions of the slab into it, in order, while lookups consult both generations.
+ *	bits 0..k-1	are the number of the id's bucket, of 2^k,
+ *	bits k..57	are the entry's high bits (its tag);
  *
- * Memory per row: 4 / load bytes. A generation of c entries is filled from 2c/5 to 4c/5 rows, so 5
- * to 10 bytes; while rows are moved the half as large one is there too: at most (c + c/2) * 4 /
- * (2c/5) = 15 bytes. 1e8 rows of 32 floats with SGD over 64 virtual shards are 1.56e6 rows, 213e6
- * bytes a shard: 136 for the record, 8 MiB / 2 / 1.56e6 = 2.7 for the last chunk's free half, 2^21
- * * 4 / 1.56e6 = 5.4 here, 144 bytes a row in all. The most, just after growth at this size, is 136
- * + 3 + 15 = 154, within 1.15 times the record's 136.
+ * below the tag an entry has 3 bits that say how many buckets behind its own it is, since an entry
+ * that finds its bucket full goes to the next that is not, and then k + 3 bits for the position
+ *plus one. 0 is an empty entry; a bucket is filled from its first entry on. Seven buckets away
+ *stands for any distance from there on, and the ids of such entries are compared in the slab: by
+ *chance there are none, but whoever chooses ids can bring them about.
+ *
+ * Load at most 4/5. Growth does not stall: the larger generation starts empty and each later
+ * insertion moves a few positions of the slab into it, in order, while lookups consult both
+ * generations.
+ *
+ * Memory per row: 8 / load bytes. A generation of c entries is filled from 2c/5 to 4c/5 rows, so 10
+ * to 20 bytes; while rows are moved the half as large one is there too: at most (c + c/2) * 8 /
+ * (2c/5) = 30 bytes. 1e8 rows of 32 floats with SGD over 64 virtual shards are 1.56e6 rows a shard:
+ * 136 bytes for record and id, 2^21 * 8 / 1.56e6 = 10.7 here, 147 bytes a row in all, within 1.15
+ * times the 136.
  *
  * Generations of 32 KiB and more are pieces of huge pages that all tables share (page_stock.h);
  * what has been outgrown serves other partitions, and up to 2 MiB a partition are left over in the
  * end.
  *
  * A generation of whole huge pages is asked for in advance, from 15/16 of its predecessor on, and
- * counts for memory from then: 10.7 bytes a row. 1e8 rows stay below that by 8 sigma.
+ * counts for memory from then: 21.5 bytes a row. 1e8 rows stay below that by 8 sigma.
  *
  * Invariants: every position < slab count is in `current`, or is one of [moved, previous_count) and
  * is in `previous`. Ids are distinct.
@@ -32,6 +41,7 @@
 #include "common/base/hash.h"
 #include "common/base/status.h"
 #include "pserver/page_stock.h"
+#include "pserver/placement.h"
 #include "pserver/row_slab.h"
 
 #include <stddef.h>
@@ -42,8 +52,10 @@
 
 #define POSITION_NONE UINT32_MAX
 
+#define BUCKET_ENTRIES 8u
+
 struct index_generation {
-	uint32_t *entries; /* [mask + 1]; NULL: no generation */
+	uint64_t *entries; /* [mask + 1]; NULL: no generation */
 	uint32_t mask;
 };
 
@@ -60,18 +72,12 @@ struct row_index {
 /* An index of all zeros is valid and empty; it may be given a stock and an order. Leaves it so. */
 void row_index_fini(struct row_index *index);
 
-/* The low half of hash_u64(id): the high bits are the same for the whole virtual shard. */
-static inline uint32_t row_index_hash(uint64_t hash)
-{
-	return (uint32_t)hash;
-}
-
 /* Makes room for one entry more than `count`. Bounded work but for one allocation. */
 MUST_CHECK enum status row_index_reserve(
 	struct row_index *index, uint32_t count, struct error *err);
 
-/* Adds an id that is absent; only after row_index_reserve(). */
-void row_index_insert(struct row_index *index, uint32_t hash, uint32_t position);
+/* Adds an id that is absent, hash_u64(id); only after row_index_reserve(). */
+void row_index_insert(struct row_index *index, uint64_t hash, uint32_t position);
 
 void row_index_move_some(
 	struct row_index *index, const struct row_slab *slab, const struct slab_layout *layout);
@@ -84,75 +90,90 @@ static inline void row_index_move(
 		row_index_move_some(index, slab, layout);
 }
 
-/* POSITION_NONE when absent. */
-uint32_t row_index_find(const struct row_index *index, const struct row_slab *slab,
-	const struct slab_layout *layout, uint64_t id, uint32_t hash);
-
-/*
- * A find in three steps, for batches: prefetch the entries; take the first position whose entry
- * matches the hash, so that its record can be prefetched (POSITION_NONE: the id is absent); look
- * whether that record is the id's, else row_index_find().
- */
-static inline void row_index_prefetch(const struct row_index *index, uint32_t hash)
+/* The first entry of the bucket of a hash. */
+static inline uint32_t index_generation_home(
+	const struct index_generation *generation, uint64_t hash)
 {
-	if (index->current.entries)
-		__builtin_prefetch(&index->current.entries[hash & index->current.mask]);
-	if (index->previous.entries)
-		__builtin_prefetch(&index->previous.entries[hash & index->previous.mask]);
+	return (uint32_t)hash * BUCKET_ENTRIES & generation->mask;
 }
 
-/* The first entry from *slot on that matches the hash; leaves *slot behind it. */
-static inline uint32_t index_generation_next(
-	const struct index_generation *generation, uint32_t hash, uint32_t *slot)
+/* For batches: what row_index_find() will read. */
+static inline void row_index_prefetch(const struct row_index *index, uint64_t hash)
 {
-	const uint32_t mask = generation->mask;
-	uint32_t entry;
-	for (uint32_t at = *slot; (entry = generation->entries[at]) != 0; at = (at + 1) & mask) {
-		if (((entry ^ hash) & ~mask) == 0) {
-			*slot = (at + 1) & mask;
-			return (entry & mask) - 1;
-		}
+	const struct index_generation *current = &index->current, *previous = &index->previous;
+	if (current->entries)
+		__builtin_prefetch(&current->entries[index_generation_home(current, hash)]);
+	if (previous->entries)
+		__builtin_prefetch(&previous->entries[index_generation_home(previous, hash)]);
+}
+
+/* What an entry of the id has in place of position plus one's bits; `distance` in buckets, <= 7. */
+static inline uint64_t index_generation_key(
+	const struct index_generation *generation, uint64_t hash, uint32_t distance)
+{
+	const uint64_t mask = generation->mask;
+	return (hash & ~(mask / BUCKET_ENTRIES)) << VIRTUAL_SHARD_BITS |
+	       (uint64_t)distance * (mask + 1);
+}
+
+/*
+ * The position in that entry of a bucket that has the key, or POSITION_NONE. There is no branch on
+ * each of the entries: which one it is no processor foresees.
+ */
+static inline uint32_t index_bucket_find(const uint64_t *bucket, uint32_t mask, uint64_t key)
+{
+#if defined(__SSE2__)
+	/* Positions lie in the low halves; the high ones tell nearly all entries apart. */
+	const __m128i high = _mm_set1_epi32((int)(key >> 32));
+	unsigned int likely = 0;
+	for (uint32_t i = 0; i < BUCKET_ENTRIES; i += 4) {
+		const __m128 first = _mm_load_ps((const float *)(const void *)(bucket + i));
+		const __m128 second = _mm_load_ps((const float *)(const void *)(bucket + i + 2));
+		const __m128i halves = _mm_castps_si128(_mm_shuffle_ps(first, second, 0xdd));
+		const __m128i equal = _mm_cmpeq_epi32(halves, high);
+		likely |= (unsigned int)_mm_movemask_ps(_mm_castsi128_ps(equal)) << i;
+	}
+	for (; likely; likely &= likely - 1) {
+		const uint64_t found = bucket[__builtin_ctz(likely)] ^ key;
+		if (found - 1 < mask)
+			return (uint32_t)found - 1;
 	}
 	return POSITION_NONE;
-}
-
-/*
- * The same from the hash's own slot on, without a branch on each of the first four entries: how
- * many there are to be passed is what no processor foresees, and four are mostly enough.
- */
-static inline uint32_t index_generation_first(
-	const struct index_generation *generation, uint32_t hash)
-{
-	const uint32_t mask = generation->mask;
-	uint32_t slot = hash & mask;
-#if defined(__SSE2__)
-	if (slot + 3 <= mask) {
-		const __m128i zero = _mm_setzero_si128();
-		const __m128i entries =
-			_mm_loadu_si128((const __m128i *)(const void *)&generation->entries[slot]);
-		const __m128i other =
-			_mm_and_si128(_mm_xor_si128(entries, _mm_set1_epi32((int)hash)),
-				_mm_set1_epi32((int)~mask));
-		const __m128i ends =
-			_mm_or_si128(_mm_cmpeq_epi32(entries, zero), _mm_cmpeq_epi32(other, zero));
-		const unsigned int bits = (unsigned int)_mm_movemask_ps(_mm_castsi128_ps(ends));
-		/* An empty entry gives POSITION_NONE. */
-		if (bits)
-			return (generation->entries[slot + (uint32_t)__builtin_ctz(bits)] & mask) -
-			       1;
-		slot = (slot + 4) & mask;
+#else
+	uint64_t found = 0;
+	for (uint32_t i = 0; i < BUCKET_ENTRIES; i++) {
+		const uint64_t position = bucket[i] ^ key;
+		found |= position <= mask ? position : 0;
 	}
+	/* 0 here is an empty entry, where the key is 0. */
+	return (uint32_t)found - 1;
 #endif
-	return index_generation_next(generation, hash, &slot);
 }
 
-static inline uint32_t row_index_candidate(const struct row_index *index, uint32_t hash)
+/* row_index_find() of ids that are not in their own bucket. */
+uint32_t index_generation_search(const struct index_generation *generation,
+	const struct row_slab *slab, const struct slab_layout *layout, uint64_t hash);
+
+static inline uint32_t index_generation_find(const struct index_generation *generation,
+	const struct row_slab *slab, const struct slab_layout *layout, uint64_t hash)
+{
+	const uint64_t *bucket = generation->entries + index_generation_home(generation, hash);
+	const uint32_t position = index_bucket_find(
+		bucket, generation->mask, index_generation_key(generation, hash, 0));
+	if (position != POSITION_NONE || !bucket[BUCKET_ENTRIES - 1])
+		return position;
+	return index_generation_search(generation, slab, layout, hash);
+}
+
+/* hash: hash_u64(id). POSITION_NONE when the id is absent. */
+static inline uint32_t row_index_find(const struct row_index *index, const struct row_slab *slab,
+	const struct slab_layout *layout, uint64_t hash)
 {
 	uint32_t position = POSITION_NONE;
 	if (index->current.entries)
-		position = index_generation_first(&index->current, hash);
+		position = index_generation_find(&index->current, slab, layout, hash);
 	if (position == POSITION_NONE && index->previous.entries)
-		position = index_generation_first(&index->previous, hash);
+		position = index_generation_find(&index->previous, slab, layout, hash);
 	return position;
 }
 

@@ -7,19 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Processors fetch lines in pairs: the next chunk shall begin with one, too. */
+#define CHUNK_UNIT (2 * CACHE_LINE)
+
 struct slab_layout slab_layout_of(uint32_t values)
 {
-	size_t record_bytes = sizeof(struct row_record) + (size_t)values * sizeof(float);
-	record_bytes = (record_bytes + 7) & ~(size_t)7;
+	const size_t record_bytes = ((size_t)values * sizeof(float) + 7) & ~(size_t)7;
 	assert(values > 0 && record_bytes <= SLAB_RECORD_BYTES_MAX);
 	struct slab_layout layout = {.record_bytes = (uint32_t)record_bytes, .chunk_shift = 1};
 	while (record_bytes << (layout.chunk_shift + 1) <= SLAB_CHUNK_BYTES)
 		layout.chunk_shift++;
-	/* A multiple of a cache line for the stock. */
-	layout.chunk_bytes = (uint32_t)(((record_bytes << layout.chunk_shift) + CACHE_LINE - 1) &
-					~(CACHE_LINE - 1));
-	/* From the last 8 bytes of one on. */
-	layout.lines = (uint32_t)((record_bytes - 8 + CACHE_LINE - 1) / CACHE_LINE) + 1;
+	const size_t chunk_bytes = (record_bytes + sizeof(uint64_t)) << layout.chunk_shift;
+	layout.chunk_bytes = (uint32_t)((chunk_bytes + CHUNK_UNIT - 1) & ~(CHUNK_UNIT - 1));
+	/* Unless every one begins with a line, from the last 8 bytes of one on. */
+	const size_t before = record_bytes % CACHE_LINE ? CACHE_LINE - 8 : 0;
+	layout.lines = (uint32_t)((before + record_bytes + CACHE_LINE - 1) / CACHE_LINE);
 	return layout;
 }
 
@@ -57,11 +59,14 @@ static enum status grow_first(
 	if (status == STATUS_OK && slab->stock && rows == slab_chunk_rows(layout))
 		status = page_stock_take(slab->stock, &larger, layout->chunk_bytes, err);
 	else if (status == STATUS_OK)
-		status = memory_zalloc(&larger, rows, layout->record_bytes, "first rows", err);
+		status = memory_zalloc(
+			&larger, rows, layout->record_bytes + sizeof(uint64_t), "first rows", err);
 	if (status != STATUS_OK)
 		return status;
 	if (slab->chunk_count) {
 		memcpy(larger, slab->chunks[0], (size_t)slab->count * layout->record_bytes);
+		memcpy(larger + (size_t)rows * layout->record_bytes, row_slab_ids(slab, layout, 0),
+			slab->count * sizeof(uint64_t));
 		free(slab->chunks[0]);
 	}
 	slab->chunks[0] = larger;
@@ -92,18 +97,20 @@ enum status row_slab_reserve(
 	return STATUS_OK;
 }
 
-struct row_record *row_slab_append(struct row_slab *slab, const struct slab_layout *layout)
+float *row_slab_append(struct row_slab *slab, const struct slab_layout *layout, uint64_t id)
 {
 	assert(slab->count < slab->capacity);
-	return row_slab_at(slab, layout, slab->count++);
+	const uint32_t position = slab->count++;
+	*row_slab_ids(slab, layout, position) = id;
+	return row_slab_at(slab, layout, position);
 }
 
 size_t row_slab_bytes(const struct row_slab *slab, const struct slab_layout *layout)
 {
 	const uint32_t first =
 		slab->capacity < slab_chunk_rows(layout) ? slab->capacity : slab_chunk_rows(layout);
-	size_t bytes =
-		slab->chunk_capacity * sizeof(*slab->chunks) + (size_t)first * layout->record_bytes;
+	size_t bytes = slab->chunk_capacity * sizeof(*slab->chunks) +
+		       (size_t)first * (layout->record_bytes + sizeof(uint64_t));
 	return slab->chunk_count ? bytes + (size_t)(slab->chunk_count - 1) * layout->chunk_bytes
 				 : bytes;
 }

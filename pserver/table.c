@@ -15,8 +15,7 @@
 #define PREFETCHED_LINES 8u
 
 /* The largest record: two state floats per element (Adam, FTRL). */
-_Static_assert(
-	sizeof(struct row_record) + 3 * TABLE_DIM_MAX * sizeof(float) <= SLAB_RECORD_BYTES_MAX,
+_Static_assert(3 * TABLE_DIM_MAX * sizeof(float) <= SLAB_RECORD_BYTES_MAX,
 	"two of the largest records fit a chunk");
 
 static bool is_name_character(char c)
@@ -82,8 +81,7 @@ static void initial_row(const struct table_schema *schema, uint64_t id, float *r
 }
 
 /* The lines of a record, all but those far behind its beginning. */
-static inline void prefetch_record(
-	const struct row_record *record, const struct slab_layout *layout)
+static inline void prefetch_record(const float *record, const struct slab_layout *layout)
 {
 	const char *first = (const char *)record;
 	const uint32_t lines = layout->lines < PREFETCHED_LINES ? layout->lines : PREFETCHED_LINES;
@@ -103,9 +101,9 @@ static inline void copy_floats(float *to, const float *from, size_t n)
 /* An id of a batch and where it lives. */
 struct lookup {
 	uint64_t id;
+	uint64_t hash;
 	struct table_partition *partition;
-	struct row_record *record; /* NULL: absent */
-	uint32_t hash;
+	float *record; /* NULL: absent */
 };
 
 /* The number of id i's row, gradient or record. */
@@ -114,24 +112,16 @@ static inline size_t place_of(const struct table_batch *batch, size_t i)
 	return batch->where ? batch->where[i] : i;
 }
 
-static inline struct row_record *record_at(const struct table_partition *partition,
-	const struct slab_layout *layout, uint32_t position)
-{
-	return position == POSITION_NONE ? NULL : row_slab_at(&partition->slab, layout, position);
-}
-
-static void find(struct lookup *lookup, const struct slab_layout *layout)
+static inline void find(struct lookup *lookup, const struct slab_layout *layout)
 {
 	const struct table_partition *partition = lookup->partition;
-	lookup->record = record_at(partition, layout,
-		row_index_find(
-			&partition->index, &partition->slab, layout, lookup->id, lookup->hash));
+	const uint32_t position =
+		row_index_find(&partition->index, &partition->slab, layout, lookup->hash);
+	lookup->record =
+		position == POSITION_NONE ? NULL : row_slab_at(&partition->slab, layout, position);
 }
 
-/*
- * Looks up the n <= LOOKUP_GROUP ids from `first` on: after it each lookup has a record that is
- * likely its own, or none. confirm() sees to the rest.
- */
+/* Looks up the n <= LOOKUP_GROUP ids from `first` on. */
 static void find_group(const struct table *table, const struct table_batch *batch, size_t first,
 	uint32_t n, struct lookup lookups[LOOKUP_GROUP])
 {
@@ -145,25 +135,14 @@ static void find_group(const struct table *table, const struct table_batch *batc
 		const uint64_t hash = hash_u64(id);
 		struct table_partition *partition =
 			&partitions[virtual_shard_of_hash(hash) - first_shard];
-		row_index_prefetch(&partition->index, row_index_hash(hash));
-		lookups[i] = (struct lookup){
-			.id = id, .partition = partition, .hash = row_index_hash(hash)};
+		row_index_prefetch(&partition->index, hash);
+		lookups[i] = (struct lookup){.id = id, .hash = hash, .partition = partition};
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		struct lookup *lookup = &lookups[i];
-		const struct table_partition *partition = lookup->partition;
-		uint32_t position = row_index_candidate(&partition->index, lookup->hash);
-		lookup->record = record_at(partition, &layout, position);
-		if (lookup->record)
-			prefetch_record(lookup->record, &layout);
+		find(&lookups[i], &layout);
+		if (lookups[i].record)
+			prefetch_record(lookups[i].record, &layout);
 	}
-}
-
-/* Another id's record can only be met where the two share the part of the hash in the index. */
-static inline void confirm(struct lookup *lookup, const struct slab_layout *layout)
-{
-	if (__builtin_expect(lookup->record && lookup->record->id != lookup->id, 0))
-		find(lookup, layout);
 }
 
 static uint32_t group_size(const struct table_batch *batch, size_t first)
@@ -180,9 +159,8 @@ void table_pull(const struct table *table, const struct table_batch *batch, floa
 		find_group(table, batch, first, group, lookups);
 		for (uint32_t i = 0; i < group; i++) {
 			float *row = rows + place_of(batch, first + i) * dim;
-			confirm(&lookups[i], &table->schema.layout);
 			if (lookups[i].record)
-				copy_floats(row, lookups[i].record->values, dim);
+				copy_floats(row, lookups[i].record, dim);
 			else
 				initial_row(&table->schema, lookups[i].id, row);
 		}
@@ -201,8 +179,7 @@ static enum status create(
 	if (status != STATUS_OK)
 		return status;
 	row_index_insert(index, lookup->hash, slab->count);
-	lookup->record = row_slab_append(slab, &schema->layout);
-	lookup->record->id = lookup->id;
+	lookup->record = row_slab_append(slab, &schema->layout, lookup->id);
 	return STATUS_OK;
 }
 
@@ -217,7 +194,6 @@ static enum status ensure_record(const struct table_schema *schema, struct looku
 	const struct slab_layout *layout = &schema->layout;
 	*ret_created = false;
 	row_index_move(&partition->index, &partition->slab, layout);
-	confirm(lookup, layout);
 	if (lookup->record)
 		return STATUS_OK;
 	/* The group may have the id twice. */
@@ -266,7 +242,7 @@ enum status table_apply(struct table *table, const struct optimizer_step *step,
 				ensure_record(schema, &lookups[i], lookups + group, &created, err);
 			if (status != STATUS_OK)
 				return status;
-			float *row = lookups[i].record->values;
+			float *row = lookups[i].record;
 			if (created) {
 				initial_row(schema, lookups[i].id, row);
 				optimizer_init_slots(
@@ -285,7 +261,7 @@ static enum status put(const struct table_schema *schema, struct lookup *lookup,
 	bool created;
 	enum status status = ensure_record(schema, lookup, end, &created, err);
 	if (status == STATUS_OK)
-		memcpy(lookup->record->values, values, schema->record_floats * sizeof(float));
+		memcpy(lookup->record, values, schema->record_floats * sizeof(float));
 	return status;
 }
 
@@ -308,8 +284,8 @@ enum status table_restore(struct table *table, const struct table_batch *batch,
 enum status table_put(struct table_partition *partition, const struct table_schema *schema,
 	uint64_t id, const float *values, struct error *err)
 {
-	struct lookup lookup = {
-		.id = id, .partition = partition, .hash = row_index_hash(hash_u64(id))};
+	struct lookup lookup = {.id = id, .hash = hash_u64(id), .partition = partition};
+	find(&lookup, &schema->layout);
 	return put(schema, &lookup, &lookup + 1, values, err);
 }
 
@@ -321,12 +297,13 @@ uint32_t table_read(const struct table_partition *partition, const struct table_
 		return 0;
 	const uint32_t n = count - position < max ? count - position : max;
 	const size_t floats = schema->record_floats;
-	unsigned char *ids = ret_ids;
 	for (uint32_t i = 0; i < n; i++) {
-		const struct row_record *record =
-			row_slab_at(&partition->slab, &schema->layout, position + i);
-		memcpy(ids + i * sizeof(record->id), &record->id, sizeof(record->id));
-		memcpy(ret_records + i * floats, record->values, floats * sizeof(float));
+		memcpy((unsigned char *)ret_ids + i * sizeof(uint64_t),
+			row_slab_ids(&partition->slab, &schema->layout, position + i),
+			sizeof(uint64_t));
+		memcpy(ret_records + i * floats,
+			row_slab_at(&partition->slab, &schema->layout, position + i),
+			floats * sizeof(float));
 	}
 	return n;
 }
@@ -334,11 +311,11 @@ uint32_t table_read(const struct table_partition *partition, const struct table_
 void table_digest(const struct table_partition *partition, const struct table_schema *schema,
 	struct digest *digest)
 {
-	for (uint32_t i = 0; i < partition->slab.count; i++) {
-		const struct row_record *record = row_slab_at(&partition->slab, &schema->layout, i);
-		digest_add(digest, schema->stream, record->id, record->values,
+	const struct row_slab *slab = &partition->slab;
+	for (uint32_t i = 0; i < slab->count; i++)
+		digest_add(digest, schema->stream, *row_slab_ids(slab, &schema->layout, i),
+			row_slab_at(slab, &schema->layout, i),
 			schema->record_floats * sizeof(float));
-	}
 }
 
 size_t table_bytes(const struct table_partition *partition, const struct table_schema *schema)

@@ -32,17 +32,17 @@ void table_cut_end(struct table_cut *cut, const struct table_schema *schema)
 	*cut = (struct table_cut){0};
 }
 
-static uint32_t find(const struct table_partition *partition, const struct table_schema *schema,
-	uint64_t id, uint32_t hash)
+static uint32_t find(
+	const struct table_partition *partition, const struct table_schema *schema, uint64_t hash)
 {
-	return row_index_find(&partition->index, &partition->slab, &schema->layout, id, hash);
+	return row_index_find(&partition->index, &partition->slab, &schema->layout, hash);
 }
 
 /* Puts the record of an id aside, unless that has been done. */
 static enum status keep(struct table_cut *cut, const struct table_partition *partition,
-	const struct table_schema *schema, uint64_t id, uint32_t hash)
+	const struct table_schema *schema, uint64_t id, uint64_t hash)
 {
-	uint32_t position = find(partition, schema, id, hash);
+	uint32_t position = find(partition, schema, hash);
 	if (position == POSITION_NONE || position < cut->done || position >= cut->count)
 		return STATUS_OK;
 	enum status status = STATUS_OK;
@@ -55,8 +55,8 @@ static enum status keep(struct table_cut *cut, const struct table_partition *par
 	const uint64_t bit = UINT64_C(1) << position % WORD_BITS;
 	if (*word & bit)
 		return STATUS_OK;
-	const struct row_record *record = row_slab_at(&partition->slab, &schema->layout, position);
-	status = table_put(&cut->aside, schema, id, record->values, NULL);
+	status = table_put(&cut->aside, schema, id,
+		row_slab_at(&partition->slab, &schema->layout, position), NULL);
 	if (status == STATUS_OK)
 		*word |= bit;
 	return status;
@@ -68,14 +68,14 @@ void table_cut_keep(
 	const struct table_schema *schema = &table->schema;
 	for (size_t first = 0; first < batch->n; first += LOOKUP_GROUP) {
 		uint64_t ids[LOOKUP_GROUP];
-		uint32_t shards[LOOKUP_GROUP], hashes[LOOKUP_GROUP];
+		uint64_t hashes[LOOKUP_GROUP];
+		uint32_t shards[LOOKUP_GROUP];
 		size_t group = batch->n - first < LOOKUP_GROUP ? batch->n - first : LOOKUP_GROUP;
 		memcpy(ids, (const unsigned char *)batch->ids + first * sizeof(*ids),
 			group * sizeof(*ids));
 		for (size_t i = 0; i < group; i++) {
-			const uint64_t hash = hash_u64(ids[i]);
-			shards[i] = virtual_shard_of_hash(hash) - table->first_shard;
-			hashes[i] = row_index_hash(hash);
+			hashes[i] = hash_u64(ids[i]);
+			shards[i] = virtual_shard_of_hash(hashes[i]) - table->first_shard;
 			row_index_prefetch(&table->partitions[shards[i]].index, hashes[i]);
 		}
 		for (size_t i = 0; i < group; i++) {
@@ -112,9 +112,8 @@ static void take_back(const struct table_cut *cut, const struct table_schema *sc
 			continue;
 		uint64_t id;
 		memcpy(&id, ids + i * sizeof(id), sizeof(id));
-		const uint32_t old = find(&cut->aside, schema, id, row_index_hash(hash_u64(id)));
-		memcpy(records + i * floats,
-			row_slab_at(&cut->aside.slab, &schema->layout, old)->values,
+		const uint32_t old = find(&cut->aside, schema, hash_u64(id));
+		memcpy(records + i * floats, row_slab_at(&cut->aside.slab, &schema->layout, old),
 			floats * sizeof(float));
 	}
 }
