@@ -144,12 +144,14 @@ START_TEST(asynchronous_schedules_end_and_their_audit_holds)
 }
 END_TEST
 
-/* Each once showed an error, named beside it. They hold as long as schedules are drawn as now. */
+/* They show an error that once was. They hold as long as schedules are drawn as now. */
 START_TEST(asynchronous_schedules_that_once_went_wrong_end_well)
 {
 	static const uint64_t seeds[] = {
-		700022, 700136, /* the late repeat of an earlier step's cut ended a pool's round */
-		700180,		/* so did one of the step's own cut, after its end */
+		/* A repeat of Cut ended a pool's round, whose rest the audit did not have. */
+		900022,
+		900346,
+		901106,
 	};
 	struct sim_schedule like = schedules(SIM_EVERYTHING);
 	like.asynchronous = true;
