@@ -77,8 +77,10 @@ void rpc_call_free(struct rpc_call *call)
 	if (!call)
 		return;
 	rpc_call_release(call);
-	(void)nng_ctx_close(call->ctx);
+	/* First the operation: its timeout may have struck just when it ended, and nng's thread be
+	 * about to look into the context. Freeing the aio waits for that. */
 	nng_aio_free(call->aio);
+	(void)nng_ctx_close(call->ctx);
 	free(call->body);
 	free(call);
 }

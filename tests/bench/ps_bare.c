@@ -126,8 +126,8 @@ void bare_close(struct bare *bare)
 	if (!bare)
 		return;
 	for (uint32_t i = 0; i < bare->in_flight; i++) {
-		(void)nng_ctx_close(bare->ctx[i]);
 		nng_aio_free(bare->aio[i]);
+		(void)nng_ctx_close(bare->ctx[i]);
 	}
 	(void)nng_close(bare->socket);
 	free(bare);
