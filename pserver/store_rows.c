@@ -130,7 +130,10 @@ static void unlock_all(const struct store *store, struct store_table *table)
 		pthread_rwlock_unlock(&table->stripes[s].lock);
 }
 
-/* Changes stripe after stripe: where others are at work beside this call. */
+/*
+ * Stripe after stripe: where others are at work beside this call, which would wait for all of its
+ * block, or keep it waiting, and sleep.
+ */
 static enum status run_by_stripe(struct store *store, struct store_table *table,
 	const struct batch *batch, size_t offset, const struct table_batch *ids, struct error *err)
 {
@@ -146,7 +149,10 @@ static enum status run_by_stripe(struct store *store, struct store_table *table,
 			.where = block.where + first,
 			.n = block.begin[s + 1] - first};
 		if (part.n > 0) {
-			pthread_rwlock_wrlock(&stripe->lock);
+			if (batch->kind == BATCH_PULL)
+				pthread_rwlock_rdlock(&stripe->lock);
+			else
+				pthread_rwlock_wrlock(&stripe->lock);
 			status = part_run(table, batch, offset, &part, stripe->cut, err);
 			pthread_rwlock_unlock(&stripe->lock);
 		}
@@ -164,8 +170,9 @@ static enum status batch_run(struct store *store, struct store_table *table,
 		const struct table_batch ids = {
 			.ids = (const unsigned char *)batch->ids + offset * sizeof(uint64_t),
 			.n = end - offset < BLOCK ? end - offset : BLOCK};
+		const bool alone = store->stripe_count == 1 || atomic_load(&store->calls) == 1;
 		bool cut;
-		if (lock_all(store, table, batch->kind == BATCH_PULL, &cut)) {
+		if (alone && lock_all(store, table, batch->kind == BATCH_PULL, &cut)) {
 			status = part_run(table, batch, offset, &ids, cut, err);
 			unlock_all(store, table);
 		} else {
