@@ -23,6 +23,7 @@ struct nng_aio {
 	uint64_t operation; /* counts them: a timeout is of one */
 	bool busy;	    /* an operation, or its callback, is under way */
 	bool pending;	    /* the operation itself */
+	bool freed;
 };
 
 #define SIM_URL_SIZE 128
@@ -50,6 +51,7 @@ struct sim_object {
 	struct sim_packet *inbox;
 	/* A context. */
 	nng_aio *sending, *receiving;
+	nng_aio *last;		/* that sent or received here */
 	uint64_t request;	/* a client's: the one that is asked; 0: none */
 	bool was_reset;		/* ... and will not be answered any more */
 	nng_msg *answer;	/* ... that came before the receive */

@@ -131,9 +131,18 @@ int nng_ctx_open(nng_ctx *ret, nng_socket socket)
 	return context->open ? 0 : NNG_ECLOSED;
 }
 
+/*
+ * The real one frees the context's memory while nng's thread for timeouts may be about to look into
+ * it for an operation that has just ended; only freeing the operation waits for that thread.
+ */
 int nng_ctx_close(nng_ctx ctx)
 {
-	sim_object_of(ctx.id)->open = false;
+	struct sim_object *context = sim_object_of(ctx.id);
+	if (context->last && !context->last->freed) {
+		fprintf(stderr, "simulation: a context is closed before its operation is freed\n");
+		abort();
+	}
+	context->open = false;
 	return 0;
 }
 
@@ -151,6 +160,7 @@ void nng_ctx_send(nng_ctx ctx, nng_aio *aio)
 {
 	struct sim_object *context = sim_object_of(ctx.id);
 	const struct sim_object *socket = sim_object_of(context->socket);
+	context->last = aio;
 	sim_aio_begin(aio);
 	if (!socket->open) {
 		sim_aio_finish(aio, NNG_ECLOSED);
@@ -182,6 +192,7 @@ void nng_ctx_recv(nng_ctx ctx, nng_aio *aio)
 {
 	struct sim_object *context = sim_object_of(ctx.id);
 	struct sim_object *socket = sim_object_of(context->socket);
+	context->last = aio;
 	sim_aio_begin(aio);
 	context->receiving = aio;
 	if (!socket->open) {

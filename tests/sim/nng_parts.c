@@ -198,6 +198,7 @@ void nng_aio_stop(nng_aio *aio)
 void nng_aio_free(nng_aio *aio)
 {
 	nng_aio_stop(aio);
+	aio->freed = true;
 }
 
 int nng_aio_result(nng_aio *aio)
