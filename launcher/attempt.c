@@ -3,10 +3,12 @@
 #include "common/base/memory.h"
 #include "launcher/last_words.h"
 #include "launcher/lines.h"
+#include "launcher/orphans.h"
 #include "launcher/process.h"
 #include "launcher/start.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -194,6 +196,28 @@ static void on_end(struct attempt *attempt, struct process *process)
 		fail(attempt, &err);
 }
 
+/*
+ * When what stands between mpirun and its ranks is killed, these go on and mpirun waits for them:
+ * it would wait for ever if one were killed, too, while the others wait for it in MPI_Finalize.
+ */
+static void look_for_orphans(struct attempt *attempt)
+{
+	struct process rank;
+	struct error err;
+	char how[PROCESS_END_SIZE];
+	while (attempt->phase == PHASE_WORKING &&
+		orphans_failed(attempt->processes, process_count(attempt),
+			attempt->programs->worker, &rank)) {
+		process_end_text(&rank, how);
+		error_set(&err, STATUS_ABORTED,
+			"a worker (pid %jd) failed first, which mpirun had lost: it %s after "
+			"%.1f s; the others were ended",
+			(intmax_t)rank.pid, how,
+			clock_seconds_since(attempt->options->clock, attempt->start_ns));
+		fail_curably(attempt, &err);
+	}
+}
+
 static void on_signal(struct attempt *attempt)
 {
 	struct signalfd_siginfo info;
@@ -355,6 +379,7 @@ static void run_phases(struct attempt *attempt)
 		for (size_t i = 0; i < process_count(attempt); i++)
 			if (process_reap(&attempt->processes[i]))
 				on_end(attempt, &attempt->processes[i]);
+		look_for_orphans(attempt);
 		if (poll_timeout_ms(attempt) == 0)
 			on_deadline(attempt);
 	}

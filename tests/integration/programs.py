@@ -135,8 +135,9 @@ class Line:
         """Reads to the end; returns the exit code."""
         try:
             rest, _ = self.process.communicate(timeout=deadline_s)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as late:
             self.kill()
+            self.text += late.output or b""
             raise AssertionError(f"does not end within {deadline_s} s: {self.text.decode()}")
         self.text += rest
         return self.process.returncode

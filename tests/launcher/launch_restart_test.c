@@ -228,9 +228,42 @@ START_TEST(what_left_its_group_does_not_live_on_into_the_next_attempt)
 }
 END_TEST
 
+START_TEST(a_killed_rank_that_mpirun_has_lost_does_not_hold_the_job)
+{
+	struct stage stage;
+	struct error err = {0};
+	/* Nobody but the launcher is left to hear of it; mpirun, here the first of the two, waits.
+	 */
+	stage_open_restarted(&stage, "[ \"$1\" = rank ] && kill -9 $$\n"
+				     "(\"$0\" rank &)\n"
+				     "while :; do sleep 0.05; done");
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_uint_eq(stage.report.restarts, 1);
+	ck_assert_ptr_nonnull(strstr(stage.report.failures[0],
+		"failed first, which mpirun had lost: it was killed by signal 9"));
+	stage_close(&stage);
+}
+END_TEST
+
+/* A wrapper's helper is no rank, and a rank that has succeeded no failure. */
+START_TEST(other_orphans_are_no_failure)
+{
+	struct stage stage;
+	struct error err = {0};
+	stage_open_restarted(&stage, "[ \"$1\" = rank ] && exit 0\n"
+				     "(\"$0\" rank &)\n"
+				     "(sh -c 'kill -9 $$' &)\n"
+				     "sleep 0.2; echo digest; exit 0");
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_uint_eq(stage.report.restarts, 0);
+	stage_close(&stage);
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const cases[] = {
+	const TTest *const cases[] = {a_killed_rank_that_mpirun_has_lost_does_not_hold_the_job,
+		other_orphans_are_no_failure,
 		a_worker_that_fails_at_work_is_started_again_and_told_to_go_on,
 		what_the_workers_said_is_the_failures_cause_with_the_servers_names,
 		words_that_are_passed_on_after_mpirun_has_ended_are_heard,
