@@ -3,16 +3,16 @@
  *
  * Open addressing over buckets of eight 64-bit entries, a cache line: a lookup mostly reads one
  * line here and then the record alone. For an entry says whose it is: hash_u64() is a bijection,
- *its top bits are the virtual shard's, the same for all ids of an index, and of the rest
+ * its top bits are the virtual shard's, the same for all ids of an index, and of the rest
  *
  *	bits 0..k-1	are the number of the id's bucket, of 2^k,
  *	bits k..57	are the entry's high bits (its tag);
  *
  * below the tag an entry has 3 bits that say how many buckets behind its own it is, since an entry
  * that finds its bucket full goes to the next that is not, and then k + 3 bits for the position
- *plus one. 0 is an empty entry; a bucket is filled from its first entry on. Seven buckets away
- *stands for any distance from there on, and the ids of such entries are compared in the slab: by
- *chance there are none, but whoever chooses ids can bring them about.
+ * plus one. 0 is an empty entry; a bucket is filled from its first entry on. Seven buckets away
+ * stands for any distance from there on, and the ids of such entries are compared in the slab: by
+ * chance there are none, but whoever chooses ids can bring them about.
  *
  * Load at most 4/5. Growth does not stall: the larger generation starts empty and each later
  * insertion moves a few positions of the slab into it, in order, while lookups consult both
