@@ -1,5 +1,7 @@
 #include "pserver/page_stock.h"
 
+#include "common/base/clock.h"
+#include "common/base/condition.h"
 #include "common/base/memory.h"
 
 #include <errno.h>
@@ -9,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What is mapped at a time: of the pages to be prepared as much as there is already, within these.
@@ -261,17 +262,6 @@ static void stop(struct page_stock *stock)
 
 /* ---- its users ---- */
 
-/* What pthread_cond_timedwait() takes on a condition of the monotonic clock. */
-static struct timespec in_ns(long ns)
-{
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ns;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	return until;
-}
-
 enum status page_stock_new(struct page_stock **ret, struct error *err)
 {
 	struct page_stock *stock;
@@ -279,11 +269,7 @@ enum status page_stock_new(struct page_stock **ret, struct error *err)
 	if (status != STATUS_OK)
 		return status;
 	pthread_mutex_init(&stock->lock, NULL);
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&stock->prepared, &attributes);
-	pthread_condattr_destroy(&attributes);
+	condition_init(&stock->prepared);
 	pthread_cond_init(&stock->wanted, NULL);
 	pthread_cond_init(&stock->idle, NULL);
 	*ret = stock;
@@ -331,11 +317,11 @@ static void *take_spare(struct page_stock *stock, size_t bytes)
 /* Sees to it that a piece can be cut from a page, unless none comes in time. */
 static void find_page(struct page_stock *stock, size_t bytes)
 {
-	const struct timespec until = in_ns(WAIT_NS);
+	const uint64_t until_ns = clock_now_ns(clock_real()) + WAIT_NS;
 	wake(stock);
 	while (stock->page.left < bytes && stock->ready_count == 0 && stock->started &&
 		!stock->gave_up)
-		if (pthread_cond_timedwait(&stock->prepared, &stock->lock, &until) != 0)
+		if (!condition_wait_until(&stock->prepared, &stock->lock, until_ns))
 			break;
 	if (stock->page.left < bytes && stock->ready_count > 0)
 		add_page(stock);

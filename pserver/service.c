@@ -1,12 +1,12 @@
 #include "pserver/service_internal.h"
 
+#include "common/base/condition.h"
 #include "common/base/memory.h"
 #include "pserver/crew.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define NS_PER_S     UINT64_C(1000000000)
 #define POLL_MAX_NS  (NS_PER_S / 20) /* how stale the sweeper's idea of a test's clock may be */
@@ -332,12 +332,8 @@ static void wait_until(struct ps_server *server, uint64_t at_ns)
 	uint64_t pause = at_ns > now ? at_ns - now : 0;
 	if (server->clock != clock_real() && pause > POLL_MAX_NS)
 		pause = POLL_MAX_NS;
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	uint64_t end = (uint64_t)until.tv_nsec + pause % NS_PER_S;
-	until.tv_sec += (time_t)(pause / NS_PER_S + end / NS_PER_S);
-	until.tv_nsec = (long)(end % NS_PER_S);
-	pthread_cond_timedwait(&server->sweep, &server->lock, &until);
+	(void)condition_wait_until(
+		&server->sweep, &server->lock, clock_now_ns(clock_real()) + pause);
 }
 
 static void *sweep(void *context)
@@ -390,11 +386,7 @@ static void init_server(struct ps_server *server, const struct ps_server_options
 		options->max_message_bytes ? options->max_message_bytes : RPC_MESSAGE_BYTES_DEFAULT;
 	server->sweep_at_ns = UINT64_MAX;
 	pthread_mutex_init(&server->lock, NULL);
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&server->sweep, &attributes);
-	pthread_condattr_destroy(&attributes);
+	condition_init(&server->sweep);
 }
 
 enum status ps_server_open(

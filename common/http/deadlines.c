@@ -1,6 +1,7 @@
 #include "common/http/deadlines.h"
 
 #include "common/base/clock.h"
+#include "common/base/condition.h"
 #include "common/base/memory.h"
 
 #include <pthread.h>
@@ -8,7 +9,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define NS_PER_MS	 UINT64_C(1000000)
 #define LOOKS_IN_TIMEOUT 8u /* a connection is late by this part of its time at most */
@@ -34,21 +34,14 @@ static uint64_t now_ns(void)
 	return clock_now_ns(clock_real());
 }
 
-static struct timespec in_ns(uint64_t ns)
-{
-	const uint64_t at = now_ns() + ns;
-	return (struct timespec){
-		.tv_sec = (time_t)(at / 1000000000u), .tv_nsec = (long)(at % 1000000000u)};
-}
-
 /* A socket that was shut down reads as ended: its owner closes it, and removes it first. */
 static void *watch(void *argument)
 {
 	struct deadlines *deadlines = argument;
 	pthread_mutex_lock(&deadlines->lock);
 	while (!deadlines->stop) {
-		const struct timespec next = in_ns(deadlines->timeout_ns / LOOKS_IN_TIMEOUT);
-		(void)pthread_cond_timedwait(&deadlines->wake, &deadlines->lock, &next);
+		const uint64_t next_ns = now_ns() + deadlines->timeout_ns / LOOKS_IN_TIMEOUT;
+		(void)condition_wait_until(&deadlines->wake, &deadlines->lock, next_ns);
 		const uint64_t now = now_ns();
 		for (struct deadline *d = deadlines->first; d; d = d->next)
 			if (atomic_load(&d->ends_ns) < now)
@@ -61,16 +54,12 @@ static void *watch(void *argument)
 enum status deadlines_new(struct deadlines **ret, uint32_t timeout_ms, struct error *err)
 {
 	struct deadlines *deadlines;
-	pthread_condattr_t monotonic;
 	enum status status = memory_zalloc(&deadlines, 1, sizeof(*deadlines), "deadlines", err);
 	if (status != STATUS_OK)
 		return status;
 	deadlines->timeout_ns = timeout_ms * NS_PER_MS;
 	pthread_mutex_init(&deadlines->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&deadlines->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	condition_init(&deadlines->wake);
 	const int failed = pthread_create(&deadlines->thread, NULL, watch, deadlines);
 	if (failed != 0) {
 		pthread_cond_destroy(&deadlines->wake);
