@@ -113,7 +113,7 @@ static void end_now(int signal_number)
 	_exit(EXIT_OK);
 }
 
-/* A message that is half received can hang nng's close (rpc_server_close() says more). */
+/* Who asks for the end gets it, whatever a close might wait for. */
 static void limit_close(void)
 {
 	struct sigaction action = {.sa_handler = end_now};
@@ -151,7 +151,7 @@ static void allow_descriptors(uint64_t connections)
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else there are fewer: nng waits for them */
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else there are fewer: accepting pauses */
 }
 
 static void answer_metrics(void *context, size_t route, const struct http_request *request,

@@ -1,11 +1,8 @@
 /*
  * One call: start, wait, repeat.
  *
- * Design notes. The states follow nng's request context: SENDING until a connection took the
- * message, then RECEIVING. There are no callbacks: an answer that comes before somebody waits is
- * kept in the context, and so is the loss of the connection. The receive is posted in wait and not
- * together with the send, since nng 1.5.2 breaks when a receive is cancelled while its send is
- * still queued.
+ * Design notes. What has become of the attempt is its request's state (channel_internal.h). Where
+ * there is no connection nothing is sent, and waiting begins with connecting.
  */
 #include "common/rpc/channel_internal.h"
 
@@ -22,12 +19,11 @@
 #define BACKOFF_MAX_MS	   200u
 #define ANSWER_RESERVE_MAX 100u /* ms of the deadline kept for the server's explanation */
 
-enum call_state { IDLE, SENDING, RECEIVING, REPLIED };
+enum call_state { IDLE, STARTED, REPLIED };
 
 struct rpc_call {
 	struct rpc_channel *channel;
-	nng_ctx ctx;
-	nng_aio *aio;
+	struct request sent;
 	enum call_state state;
 	/* The request; what a repeat needs. */
 	const ProtobufCServiceDescriptor *service;
@@ -41,12 +37,13 @@ struct rpc_call {
 	uint64_t deadline_ns;
 	uint64_t sequence;
 	uint32_t attempts;
+	uint64_t attempt_end_ns; /* the last one is given up */
 	struct rpc_call_traffic traffic;
 	uint32_t backoff_ms;
-	bool connected;	     /* some attempt reached a server */
+	bool connected;	     /* a server was reached */
 	struct error answer; /* the last UNAVAILABLE that a server sent; OK: none */
 	/* The reply. */
-	nng_msg *message;
+	struct buffer *message;
 	ProtobufCMessage *output;
 };
 
@@ -57,17 +54,6 @@ enum status rpc_call_new(struct rpc_call **ret, struct rpc_channel *channel, str
 	if (status != STATUS_OK)
 		return status;
 	call->channel = channel;
-	int rv = nng_aio_alloc(&call->aio, NULL, NULL);
-	if (rv == 0) {
-		rv = nng_ctx_open(&call->ctx, channel->socket);
-		if (rv != 0)
-			nng_aio_free(call->aio);
-	}
-	if (rv != 0) {
-		free(call);
-		return error_set(
-			err, rpc_status_from_nng(rv), "%s: %s", channel->url, nng_strerror(rv));
-	}
 	*ret = call;
 	return STATUS_OK;
 }
@@ -77,46 +63,16 @@ void rpc_call_free(struct rpc_call *call)
 	if (!call)
 		return;
 	rpc_call_release(call);
-	/* First the operation: its timeout may have struck just when it ended, and nng's thread be
-	 * about to look into the context. Freeing the aio waits for that. */
-	nng_aio_free(call->aio);
-	(void)nng_ctx_close(call->ctx);
 	free(call->body);
 	free(call);
 }
 
-/* The message of an operation that did not go through is the caller's again. */
-static void drop_aio_message(struct rpc_call *call)
-{
-	nng_msg *message = nng_aio_get_msg(call->aio);
-	if (message) {
-		nng_aio_set_msg(call->aio, NULL);
-		nng_msg_free(message);
-	}
-}
-
-/* A send went through, or a reply or the loss of the connection ended a receive. */
-static void count_answer(struct rpc_call *call, int error_number)
-{
-	atomic_uint *unanswered = &call->channel->unanswered;
-	if (call->state == SENDING && error_number == 0)
-		atomic_fetch_add(unanswered, 1);
-	if (call->state == RECEIVING && (error_number == 0 || error_number == NNG_ECONNRESET))
-		atomic_fetch_sub(unanswered, 1);
-}
-
 void rpc_call_release(struct rpc_call *call)
 {
-	if (call->state == SENDING || call->state == RECEIVING) {
-		nng_aio_cancel(call->aio);
-		nng_aio_wait(call->aio);
-		count_answer(call, nng_aio_result(call->aio));
-		drop_aio_message(call);
-	}
+	channel_forget(call->channel, &call->sent);
 	if (call->output)
 		protobuf_c_message_free_unpacked(call->output, NULL);
-	if (call->message)
-		nng_msg_free(call->message);
+	buffer_free(call->message);
 	call->output = NULL;
 	call->message = NULL;
 	call->state = IDLE;
@@ -141,8 +97,8 @@ static enum status seal_request(struct rpc_call *call, struct rpc_message *messa
 	return status;
 }
 
-/* Writes the message and hands it to nng, which sends it as soon as there is a connection. */
-static enum status attempt(struct rpc_call *call, uint64_t left_ms, struct error *err)
+static enum status write_request(
+	struct rpc_call *call, uint64_t left_ms, struct buffer **ret, struct error *err)
 {
 	struct rpc_channel *channel = call->channel;
 	uint64_t reserve_ms = left_ms / 10 < ANSWER_RESERVE_MAX ? left_ms / 10 : ANSWER_RESERVE_MAX;
@@ -158,8 +114,8 @@ static enum status attempt(struct rpc_call *call, uint64_t left_ms, struct error
 	size_t room = rpc_frame_prefix_bytes(
 		protobuf_c_message_get_packed_size(&header.base), call->body_bytes);
 	struct rpc_message message;
-	enum status status = rpc_message_new(
-		&message, room, call->raw_bytes, channel->max_message_bytes, NULL, err);
+	enum status status = rpc_message_new(&message, room, call->raw_bytes,
+		channel->max_message_bytes, &channel->buffers, err);
 	if (status != STATUS_OK)
 		return status;
 	if (call->raw_bytes > 0)
@@ -169,24 +125,36 @@ static enum status attempt(struct rpc_call *call, uint64_t left_ms, struct error
 		rpc_message_free(&message);
 		return status;
 	}
-	call->attempts++;
-	atomic_fetch_add_explicit(&channel->attempts, 1, memory_order_relaxed);
-	call->traffic.bytes_sent += nng_msg_len(message.msg);
-	call->traffic.messages++;
-	atomic_fetch_add_explicit(
-		&channel->bytes_sent, nng_msg_len(message.msg), memory_order_relaxed);
-	call->state = SENDING;
-	nng_aio_set_timeout(call->aio, (nng_duration)left_ms);
-	nng_aio_set_msg(call->aio, message.msg);
-	nng_ctx_send(call->ctx, call->aio);
+	*ret = message.buffer;
 	return STATUS_OK;
+}
+
+/* Sends the request on a connection of the channel's. */
+static enum status attempt(
+	struct rpc_call *call, struct link *link, uint64_t left_ms, struct error *err)
+{
+	struct rpc_channel *channel = call->channel;
+	struct buffer *message;
+	enum status status = write_request(call, left_ms, &message, err);
+	if (status == STATUS_OK) {
+		const uint64_t bytes = message->length;
+		call->attempts++;
+		call->attempt_end_ns =
+			clock_now_ns(channel->clock) + channel->attempt_ms * NS_PER_MS;
+		call->traffic.bytes_sent += bytes;
+		call->traffic.messages++;
+		atomic_fetch_add_explicit(&channel->attempts, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&channel->bytes_sent, bytes, memory_order_relaxed);
+		channel_send(channel, link, &call->sent, message);
+	}
+	return status;
 }
 
 enum status rpc_call_start(
 	struct rpc_call *call, const struct rpc_request *request, struct error *err)
 {
 	struct rpc_channel *channel = call->channel;
-	if (call->state == SENDING || call->state == RECEIVING)
+	if (call->state == STARTED)
 		return error_set(err, STATUS_FAILED_PRECONDITION,
 			"%s: %s: the call before was not waited for", channel->url,
 			request->method);
@@ -221,9 +189,15 @@ enum status rpc_call_start(
 	call->connected = false;
 	call->answer = (struct error){0};
 	atomic_fetch_add_explicit(&channel->calls, 1, memory_order_relaxed);
-	status = attempt(call, request->deadline_ms, err);
-	if (status != STATUS_OK)
+	call->state = STARTED;
+	struct link *link = channel_link(channel);
+	if (link)
+		status = attempt(call, link, request->deadline_ms, err);
+	link_release(link);
+	if (status != STATUS_OK) {
+		rpc_call_release(call);
 		return error_wrap(err, status, "%s: %s", channel->url, method->name);
+	}
 	return STATUS_OK;
 }
 
@@ -249,11 +223,10 @@ static enum status deadline_error(const struct rpc_call *call, struct error *err
 		method, seconds);
 }
 
-/* Sends the call again after a pause, or says why not. */
-static enum status repeat(struct rpc_call *call, struct error *err)
+static enum status pause_and_attempt(struct rpc_call *call, struct link *link, struct error *err)
 {
 	uint64_t left = remaining_ms(call);
-	if (left > 0 && call->backoff_ms > 0) {
+	if (call->backoff_ms > 0) {
 		uint64_t pause = call->backoff_ms < left ? call->backoff_ms : left;
 		struct timespec time = {(time_t)(pause / 1000), (long)(pause % 1000 * NS_PER_MS)};
 		(void)nanosleep(&time, NULL);
@@ -261,13 +234,28 @@ static enum status repeat(struct rpc_call *call, struct error *err)
 	}
 	if (left == 0)
 		return deadline_error(call, err);
-	call->backoff_ms = call->backoff_ms == 0 ? BACKOFF_MIN_MS : call->backoff_ms * 2;
+	if (call->attempts > 0)
+		call->backoff_ms = call->backoff_ms == 0 ? BACKOFF_MIN_MS : call->backoff_ms * 2;
 	if (call->backoff_ms > BACKOFF_MAX_MS)
 		call->backoff_ms = BACKOFF_MAX_MS;
-	enum status status = attempt(call, left, err);
+	enum status status = attempt(call, link, left, err);
 	if (status != STATUS_OK)
 		return error_wrap(err, status, "%s: %s", call->channel->url, call->method->name);
 	return STATUS_OK;
+}
+
+/* Sends the call again after a pause, or says why not. Without a connection nothing happens. */
+static enum status repeat(struct rpc_call *call, struct error *err)
+{
+	channel_forget(call->channel, &call->sent);
+	if (remaining_ms(call) == 0)
+		return deadline_error(call, err);
+	struct link *link = channel_link(call->channel);
+	enum status status = STATUS_OK;
+	if (link)
+		status = pause_and_attempt(call, link, err);
+	link_release(link);
+	return status;
 }
 
 /* Reads the reply in call->message; fills ret_answer with the status that the server gave. */
@@ -275,8 +263,8 @@ static enum status read_reply(
 	struct rpc_call *call, struct rpc_reply *ret, struct error *ret_answer, struct error *err)
 {
 	struct rpc_frame frame;
-	enum status status = rpc_frame_parse(&frame, RPC_FRAME_RESPONSE,
-		nng_msg_body(call->message), nng_msg_len(call->message), err);
+	enum status status = rpc_frame_parse(
+		&frame, RPC_FRAME_RESPONSE, call->message->data, call->message->length, err);
 	if (status != STATUS_OK)
 		return status;
 	Marquee__Rpc__V1__ResponseHeader *header = marquee__rpc__v1__response_header__unpack(
@@ -301,22 +289,20 @@ static enum status take_reply(
 	struct rpc_call *call, struct rpc_reply *ret, bool *ret_again, struct error *err)
 {
 	const char *url = call->channel->url;
-	call->message = nng_aio_get_msg(call->aio);
-	nng_aio_set_msg(call->aio, NULL);
-	call->state = REPLIED;
-	call->traffic.bytes_received += nng_msg_len(call->message);
+	call->message = call->sent.answer;
+	call->sent = (struct request){0};
+	call->traffic.bytes_received += call->message->length;
 	call->traffic.messages++;
 	atomic_fetch_add_explicit(
-		&call->channel->bytes_received, nng_msg_len(call->message), memory_order_relaxed);
+		&call->channel->bytes_received, call->message->length, memory_order_relaxed);
 	struct error answer = {0};
 	enum status status = read_reply(call, ret, &answer, err);
-	if (status != STATUS_OK) {
-		rpc_call_release(call);
+	if (status != STATUS_OK)
 		return error_wrap(err, status, "%s: %s", url, call->method->name);
-	}
 	if (answer.status == STATUS_OK)
 		return STATUS_OK;
-	rpc_call_release(call);
+	buffer_free(call->message);
+	call->message = NULL;
 	if (answer.status == STATUS_UNAVAILABLE) {
 		call->answer = answer;
 		*ret_again = true;
@@ -325,48 +311,44 @@ static enum status take_reply(
 	return error_set(err, answer.status, "%s: %s: %s", url, call->method->name, answer.message);
 }
 
-static void receive(struct rpc_call *call)
+/* How long to wait for what comes next: the attempt's end, or the call's. */
+static uint64_t waiting_ms(const struct rpc_call *call)
 {
-	uint64_t left = remaining_ms(call);
-	if (left > call->channel->attempt_ms)
-		left = call->channel->attempt_ms;
-	call->state = RECEIVING;
-	call->connected = true;
-	nng_aio_set_timeout(call->aio, left > 0 ? (nng_duration)left : 1);
-	nng_ctx_recv(call->ctx, call->aio);
+	const uint64_t now_ns = clock_now_ns(call->channel->clock);
+	uint64_t end_ns = call->deadline_ns;
+	if (call->sent.number != 0 && call->attempt_end_ns < end_ns)
+		end_ns = call->attempt_end_ns;
+	return now_ns < end_ns ? (end_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS : 0;
 }
 
 enum status rpc_call_wait(struct rpc_call *call, struct rpc_reply *ret, struct error *err)
 {
-	if (call->state != SENDING && call->state != RECEIVING)
+	if (call->state != STARTED)
 		return error_set(err, STATUS_FAILED_PRECONDITION,
 			"%s: no call was started that could be waited for", call->channel->url);
-	for (;;) {
-		nng_aio_wait(call->aio);
-		int rv = nng_aio_result(call->aio);
-		count_answer(call, rv);
-		if (rv == 0 && call->state == SENDING) {
-			receive(call);
+	enum status status = STATUS_OK;
+	while (status == STATUS_OK) {
+		const enum request_state state = channel_wait(
+			call->channel, &call->sent, waiting_ms(call), &call->connected);
+		bool again = state != REQUEST_ANSWERED;
+		if (!again)
+			status = take_reply(call, ret, &again, err);
+		else if (state == REQUEST_SENT && waiting_ms(call) > 0)
 			continue;
-		}
-		if (rv == 0) {
-			bool again = false;
-			enum status status = take_reply(call, ret, &again, err);
-			if (!again)
-				return status;
-		} else {
-			drop_aio_message(call);
-			call->state = IDLE;
-			if (rv == NNG_ECLOSED || rv == NNG_ECANCELED || rv == NNG_ENOMEM)
-				return error_set(err, rpc_status_from_nng(rv), "%s: %s: %s",
-					call->channel->url, call->method->name, nng_strerror(rv));
+		else
 			/* Lost or silent: what a server said before no longer tells why. */
 			call->answer = (struct error){0};
+		if (state == REQUEST_SENT)
+			channel_suspect(call->channel);
+		if (status == STATUS_OK && !again) {
+			call->state = REPLIED;
+			return STATUS_OK;
 		}
-		enum status status = repeat(call, err);
-		if (status != STATUS_OK)
-			return status;
+		if (status == STATUS_OK)
+			status = repeat(call, err);
 	}
+	rpc_call_release(call);
+	return status;
 }
 
 enum status rpc_call_blocking(struct rpc_call *call, const struct rpc_request *request,

@@ -1,15 +1,12 @@
 #include "common/rpc/channel_internal.h"
 
+#include "common/base/condition.h"
 #include "common/base/memory.h"
 #include "common/rpc/tls.h"
 #include "proto/health.pb-c.h"
 
-#include <nng/protocol/reqrep0/req.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RECONNECT_MIN_MS 10
-#define RECONNECT_MAX_MS 500
 
 static enum status copy_bytes(
 	unsigned char **ret, const void *bytes, size_t size, const char *what, struct error *err)
@@ -57,52 +54,34 @@ static enum status copy_options(struct rpc_channel *channel, const char *url,
 	return status;
 }
 
-static enum status set_dialer_tls(nng_dialer dialer, const struct rpc_channel *channel,
-	const struct rpc_tls *tls, struct error *err)
+static enum status set_dialer_tls(
+	const struct rpc_channel *channel, const struct rpc_tls *tls, struct error *err)
 {
 	nng_tls_config *config;
 	enum status status = rpc_tls_client_config(&config, tls, channel->url, err);
 	if (status != STATUS_OK)
 		return status;
-	int rv = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
+	int rv = nng_stream_dialer_set_ptr(channel->dialer, NNG_OPT_TLS_CONFIG, config);
 	nng_tls_config_free(config); /* the dialer holds its own reference */
 	if (rv != 0)
 		return error_set(err, rpc_status_from_nng(rv), "TLS: %s", nng_strerror(rv));
 	return STATUS_OK;
 }
 
-/* Starts connecting in the background, and for as long as the channel lives. */
-static enum status dial(struct rpc_channel *channel, const struct rpc_tls *tls, struct error *err)
+static enum status make_dialer(
+	struct rpc_channel *channel, const struct rpc_tls *tls, struct error *err)
 {
-	int rv = nng_req0_open(&channel->socket);
+	char url[RPC_STREAM_URL_SIZE];
+	rpc_url_of_stream(channel->url, url);
+	int rv = nng_aio_alloc(&channel->dial_aio, NULL, NULL);
+	if (rv == 0)
+		rv = nng_stream_dialer_alloc(&channel->dialer, url);
 	if (rv != 0)
-		return error_set(err, rpc_status_from_nng(rv), "socket: %s", nng_strerror(rv));
-	nng_dialer dialer = NNG_DIALER_INITIALIZER;
-	/* Repeats are the call's business: only it knows the deadline. */
-	if ((rv = nng_socket_set_ms(
-		     channel->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) != 0 ||
-		(rv = nng_socket_set_size(channel->socket, NNG_OPT_RECVMAXSZ,
-			 channel->max_message_bytes + sizeof(uint32_t))) != 0 ||
-		(rv = nng_socket_set_ms(channel->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) !=
-			0 ||
-		(rv = nng_socket_set_ms(channel->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) !=
-			0 ||
-		(rv = nng_dialer_create(&dialer, channel->socket, channel->url)) != 0)
 		return error_set(
 			err, rpc_status_from_nng(rv), "cannot connect: %s", nng_strerror(rv));
-	channel->dialer = dialer;
 	/* A host that vanished is noticed; the other transports do not know the option. */
-	(void)nng_dialer_set_bool(dialer, NNG_OPT_TCP_KEEPALIVE, true);
-	if (rpc_url_is_tls(channel->url)) {
-		enum status status = set_dialer_tls(dialer, channel, tls, err);
-		if (status != STATUS_OK)
-			return status;
-	}
-	rv = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
-	if (rv != 0)
-		return error_set(
-			err, rpc_status_from_nng(rv), "cannot connect: %s", nng_strerror(rv));
-	return STATUS_OK;
+	(void)nng_stream_dialer_set_bool(channel->dialer, NNG_OPT_TCP_KEEPALIVE, true);
+	return rpc_url_is_tls(channel->url) ? set_dialer_tls(channel, tls, err) : STATUS_OK;
 }
 
 /* Waits for an answer, and learns how long a message the server takes. */
@@ -142,9 +121,12 @@ enum status rpc_channel_open(struct rpc_channel **ret, const char *url,
 	status = memory_zalloc(&channel, 1, sizeof(*channel), "channel", err);
 	if (status != STATUS_OK)
 		return status;
+	buffer_pool_init(&channel->buffers);
+	pthread_mutex_init(&channel->lock, NULL);
+	condition_init(&channel->changed);
 	status = copy_options(channel, url, options, err);
 	if (status == STATUS_OK)
-		status = dial(channel, options->tls, err);
+		status = make_dialer(channel, options->tls, err);
 	if (status != STATUS_OK) {
 		rpc_channel_close(channel);
 		return error_wrap(err, status, "%s", url);
@@ -159,28 +141,22 @@ enum status rpc_channel_open(struct rpc_channel **ret, const char *url,
 	return STATUS_OK;
 }
 
-/*
- * nng 1.5.2 hangs in nng_close(), and with it every later one of the process, when a message is
- * half received at that moment (nng's issue 1636, mended in 1.6). After a call that was given up
- * its answer may come at any time; such a socket is left to the end of the process, and connects
- * no more.
- */
-static void close_socket(struct rpc_channel *channel)
-{
-	if (atomic_load(&channel->unanswered) == 0) {
-		(void)nng_close(channel->socket);
-		return;
-	}
-	(void)nng_dialer_set_ms(channel->dialer, NNG_OPT_RECONNMAXT, INT32_MAX);
-	(void)nng_dialer_set_ms(channel->dialer, NNG_OPT_RECONNMINT, INT32_MAX);
-}
-
 void rpc_channel_close(struct rpc_channel *channel)
 {
 	if (!channel)
 		return;
-	if (channel->socket.id != 0)
-		close_socket(channel);
+	/* Before its connection: so the ThreadSanitizer sees that nng's thread is the last to use
+	 * it. */
+	if (channel->dialer) {
+		nng_stream_dialer_close(channel->dialer);
+		nng_stream_dialer_free(channel->dialer);
+	}
+	channel_disconnect(channel);
+	if (channel->dial_aio)
+		nng_aio_free(channel->dial_aio);
+	pthread_cond_destroy(&channel->changed);
+	pthread_mutex_destroy(&channel->lock);
+	buffer_pool_fini(&channel->buffers);
 	if (channel->token)
 		explicit_bzero(channel->token, channel->token_bytes);
 	free(channel->token);

@@ -1,91 +1,99 @@
+/*
+ * Design notes. A connection is in the list until end(), which is called once, by whoever receives;
+ * its memory stays until the last reference to its link is gone, that is, until the last reply is
+ * out or dropped. Who does not bring a whole message costs no thread.
+ */
 #include "common/rpc/connections.h"
 
 #include "common/base/memory.h"
+#include "common/rpc/server_internal.h"
+#include "common/rpc/tls.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-#define PEER_SIZE 64
+#define NS_PER_MS	UINT64_C(1000000)
+#define PEER_SIZE	64
+#define HANDSHAKE_MS	10000
+#define TOTAL_MAX	4u /* times the limit, with those before their handshake */
+#define ACCEPT_PAUSE_MS 50 /* without descriptors or memory for another one */
 
-struct connection {
-	uint32_t pipe;
-	bool admitted;
-	uint64_t since_ns;
-};
+static void on_accept(void *context);
 
-enum status connections_init(struct connections *connections,
-	const struct rpc_server_options *options, const struct clock *clock, struct error *err)
+enum status connections_init(struct connections *connections, struct rpc_server *server,
+	const struct rpc_server_options *options, const struct link_options *link,
+	const struct clock *clock, struct error *err)
 {
 	connections->limit =
 		options->max_connections ? options->max_connections : RPC_CONNECTIONS_DEFAULT;
 	connections->clock = clock;
 	connections->on_refused = options->on_refused;
 	connections->refused_context = options->refused_context;
+	connections->link = *link;
+	connections->server = server;
 	pthread_mutex_init(&connections->lock, NULL);
-	return memory_zalloc(&connections->places, connections->limit, sizeof(*connections->places),
-		"connections", err);
+	pthread_cond_init(&connections->none, NULL);
+	int rv = nng_aio_alloc(&connections->accept_aio, on_accept, connections);
+	if (rv != 0)
+		return error_set(err, rpc_status_from_nng(rv), "%s", nng_strerror(rv));
+	return STATUS_OK;
 }
 
 void connections_fini(struct connections *connections)
 {
-	if (connections->limit)
-		pthread_mutex_destroy(&connections->lock);
-	free(connections->places);
+	if (!connections->limit)
+		return;
+	if (connections->listener)
+		nng_stream_listener_free(connections->listener);
+	if (connections->accept_aio)
+		nng_aio_free(connections->accept_aio);
+	if (connections->watch_aio)
+		nng_aio_free(connections->watch_aio);
+	pthread_cond_destroy(&connections->none);
+	pthread_mutex_destroy(&connections->lock);
 }
 
-static struct connection *find(struct connections *connections, uint32_t pipe)
-{
-	for (uint32_t i = 0; i < connections->count; i++)
-		if (connections->places[i].pipe == pipe)
-			return &connections->places[i];
-	return NULL;
-}
+/* ---- places ---- */
 
-static void remove_place(struct connections *connections, struct connection *place)
-{
-	*place = connections->places[--connections->count];
-}
-
-/* Takes the place of one that has been silent for too long; false: there is none. */
-static bool take_silent(struct connections *connections, nng_pipe *ret)
+/* Ends all that have been silent for too long. */
+static void end_silent(struct connections *connections)
 {
 	const uint64_t now = clock_now_ns(connections->clock);
-	bool found = false;
 	pthread_mutex_lock(&connections->lock);
-	for (uint32_t i = 0; i < connections->count && !found; i++) {
-		struct connection *place = &connections->places[i];
-		found = !place->admitted &&
-			now - place->since_ns >= CONNECTION_SILENT_MS * NS_PER_MS;
-		if (found) {
-			ret->id = place->pipe;
-			remove_place(connections, place);
-		}
+	for (struct connection *c = connections->first; c; c = c->next) {
+		if (!c->has_place || atomic_load(&c->admitted) ||
+			now - c->since_ns < CONNECTION_SILENT_MS * NS_PER_MS)
+			continue;
+		c->has_place = false;
+		connections->count--;
+		link_close(c->link);
 	}
 	pthread_mutex_unlock(&connections->lock);
-	return found;
 }
 
-static bool give_place(struct connections *connections, uint32_t pipe)
+static bool give_place(struct connection *connection)
 {
+	struct connections *connections = connection->connections;
 	const uint64_t now = clock_now_ns(connections->clock);
 	pthread_mutex_lock(&connections->lock);
-	const bool given = connections->count < connections->limit;
-	if (given)
-		connections->places[connections->count++] =
-			(struct connection){.pipe = pipe, .since_ns = now};
+	connection->has_place = connections->count < connections->limit;
+	connection->since_ns = now;
+	if (connection->has_place)
+		connections->count++;
 	else
 		connections->refused++;
+	const bool given = connection->has_place;
 	pthread_mutex_unlock(&connections->lock);
 	return given;
 }
 
-static void describe_peer(nng_pipe pipe, char text[PEER_SIZE])
+static void describe_peer(nng_stream *stream, char text[PEER_SIZE])
 {
 	nng_sockaddr address;
 	char host[INET6_ADDRSTRLEN] = "";
-	if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &address) != 0)
+	if (nng_stream_get_addr(stream, NNG_OPT_REMADDR, &address) != 0)
 		snprintf(text, PEER_SIZE, "an unknown address");
 	else if (address.s_family == NNG_AF_INET &&
 		 inet_ntop(AF_INET, &address.s_in.sa_addr, host, sizeof(host)))
@@ -97,52 +105,27 @@ static void describe_peer(nng_pipe pipe, char text[PEER_SIZE])
 		snprintf(text, PEER_SIZE, "a process of this machine");
 }
 
-/* Before the socket sees it: what is closed here, it never sees. */
-static void on_added(nng_pipe pipe, nng_pipe_ev event, void *context)
+/* False: it is refused. Its greeting may have come since it was asked last. */
+static bool may_stay(struct connection *connection)
 {
-	struct connections *connections = context;
-	nng_pipe silent;
+	struct connections *connections = connection->connections;
 	char peer[PEER_SIZE];
-	(void)event;
-	while (take_silent(connections, &silent))
-		(void)nng_pipe_close(silent);
-	if (give_place(connections, (uint32_t)nng_pipe_id(pipe)))
-		return;
+	if (connection->asked || !link_greeted(connection->link))
+		return true;
+	connection->asked = true;
+	end_silent(connections);
+	if (give_place(connection))
+		return true;
 	if (connections->on_refused) {
-		describe_peer(pipe, peer);
+		describe_peer(link_stream(connection->link), peer);
 		connections->on_refused(connections->refused_context, peer, connections->limit);
 	}
-	(void)nng_pipe_close(pipe);
+	return false;
 }
 
-static void on_removed(nng_pipe pipe, nng_pipe_ev event, void *context)
+void connection_admit(struct connection *connection)
 {
-	struct connections *connections = context;
-	(void)event;
-	pthread_mutex_lock(&connections->lock);
-	struct connection *place = find(connections, (uint32_t)nng_pipe_id(pipe));
-	if (place)
-		remove_place(connections, place);
-	pthread_mutex_unlock(&connections->lock);
-}
-
-enum status connections_watch(struct connections *connections, nng_socket socket, struct error *err)
-{
-	int rv = nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, on_added, connections);
-	if (rv == 0)
-		rv = nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_removed, connections);
-	if (rv != 0)
-		return error_set(err, rpc_status_from_nng(rv), "connections: %s", nng_strerror(rv));
-	return STATUS_OK;
-}
-
-void connections_admit(struct connections *connections, nng_pipe pipe)
-{
-	pthread_mutex_lock(&connections->lock);
-	struct connection *place = find(connections, (uint32_t)pipe.id);
-	if (place)
-		place->admitted = true;
-	pthread_mutex_unlock(&connections->lock);
+	atomic_store(&connection->admitted, true);
 }
 
 void connections_count(struct connections *connections, uint64_t *ret_open, uint64_t *ret_refused)
@@ -150,5 +133,251 @@ void connections_count(struct connections *connections, uint64_t *ret_open, uint
 	pthread_mutex_lock(&connections->lock);
 	*ret_open = connections->count;
 	*ret_refused = connections->refused;
+	pthread_mutex_unlock(&connections->lock);
+}
+
+/* ---- a connection's life ---- */
+
+int connection_next(
+	struct connection *connection, struct buffer **ret, struct link_route *ret_route)
+{
+	if (!connection->first)
+		return link_next(connection->link, ret, ret_route);
+	*ret = connection->first;
+	*ret_route = connection->first_route;
+	connection->first = NULL;
+	return 0;
+}
+
+int connection_wait(struct connection *connection)
+{
+	return link_wait(connection->link, NNG_DURATION_INFINITE);
+}
+
+static void end(struct connection *connection)
+{
+	struct connections *connections = connection->connections;
+	pthread_mutex_lock(&connections->lock);
+	if (connection->previous)
+		connection->previous->next = connection->next;
+	else
+		connections->first = connection->next;
+	if (connection->next)
+		connection->next->previous = connection->previous;
+	if (connection->has_place)
+		connections->count--;
+	connection->has_place = false;
+	pthread_mutex_unlock(&connections->lock);
+	link_close(connection->link);
+	link_release(connection->link);
+}
+
+static void on_gone(void *context)
+{
+	struct connection *connection = context;
+	struct connections *connections = connection->connections;
+	buffer_free(connection->first);
+	free(connection);
+	pthread_mutex_lock(&connections->lock);
+	if (--connections->total == 0)
+		pthread_cond_broadcast(&connections->none);
+	pthread_mutex_unlock(&connections->lock);
+}
+
+static void *run(void *context)
+{
+	struct connection *connection = context;
+	rpc_server_serve(connection);
+	end(connection);
+	return NULL;
+}
+
+static void start(struct connection *connection)
+{
+	pthread_t thread;
+	pthread_attr_t attributes;
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	const int failed = pthread_create(&thread, &attributes, run, connection);
+	pthread_attr_destroy(&attributes);
+	if (failed)
+		end(connection);
+}
+
+static void receive_first(struct connection *connection)
+{
+	link_receive(connection->link,
+		link_greeted(connection->link) ? NNG_DURATION_INFINITE : HANDSHAKE_MS);
+}
+
+/* Until there is a message, for which there is a thread then. */
+static void on_received(void *context, struct link *link, int rv)
+{
+	struct connection *connection = context;
+	if (rv == 0)
+		rv = link_next(link, &connection->first, &connection->first_route);
+	if (rv != 0 || !may_stay(connection))
+		end(connection);
+	else if (connection->first)
+		start(connection);
+	else
+		receive_first(connection);
+}
+
+/* Where they are too many the oldest that makes no handshake goes. */
+static void make_room(struct connections *connections)
+{
+	pthread_mutex_lock(&connections->lock);
+	struct connection *oldest = NULL;
+	if (connections->total >= TOTAL_MAX * connections->limit)
+		for (struct connection *c = connections->first; c; c = c->next)
+			if (!link_greeted(c->link))
+				oldest = c;
+	if (oldest)
+		link_close(oldest->link);
+	pthread_mutex_unlock(&connections->lock);
+}
+
+/* Without memory or a thread for it the peer finds its connection closed. */
+static void add(struct connections *connections, nng_stream *stream)
+{
+	struct connection *connection;
+	struct link_options options = connections->link;
+	make_room(connections);
+	if (memory_zalloc(&connection, 1, sizeof(*connection), "connection", NULL) != STATUS_OK) {
+		nng_stream_free(stream);
+		return;
+	}
+	connection->connections = connections;
+	options.on_received = on_received;
+	options.on_gone = on_gone;
+	options.context = connection;
+	pthread_mutex_lock(&connections->lock);
+	connections->total++;
+	pthread_mutex_unlock(&connections->lock);
+	if (link_new(&connection->link, stream, &options, NULL) != STATUS_OK) {
+		on_gone(connection);
+		return;
+	}
+	pthread_mutex_lock(&connections->lock);
+	connection->next = connections->first;
+	if (connections->first)
+		connections->first->previous = connection;
+	connections->first = connection;
+	pthread_mutex_unlock(&connections->lock);
+	receive_first(connection);
+}
+
+static void on_accept(void *context)
+{
+	struct connections *connections = context;
+	const int rv = nng_aio_result(connections->accept_aio);
+	/* The output of an operation that was a pause is NULL. */
+	nng_stream *stream = rv == 0 ? nng_aio_get_output(connections->accept_aio, 0) : NULL;
+	(void)nng_aio_set_output(connections->accept_aio, 0, NULL);
+	if (rv == NNG_ECLOSED || rv == NNG_ECANCELED)
+		return;
+	if (stream)
+		add(connections, stream);
+	if (rv == 0)
+		nng_stream_listener_accept(connections->listener, connections->accept_aio);
+	else
+		nng_sleep_aio(ACCEPT_PAUSE_MS, connections->accept_aio);
+}
+
+/* A socket that has no peer any more is one that nng has ended. */
+static void on_watch(void *context)
+{
+	struct connections *connections = context;
+	nng_sockaddr address;
+	if (nng_aio_result(connections->watch_aio) != 0)
+		return;
+	pthread_mutex_lock(&connections->lock);
+	for (struct connection *c = connections->first; c; c = c->next)
+		if (nng_stream_get_addr(link_stream(c->link), NNG_OPT_REMADDR, &address) != 0)
+			link_close(c->link);
+	pthread_mutex_unlock(&connections->lock);
+	nng_sleep_aio(CONNECTION_WATCH_MS, connections->watch_aio);
+}
+
+/* ---- listening ---- */
+
+static enum status set_tls(
+	nng_stream_listener *listener, const struct rpc_tls *tls, struct error *err)
+{
+	nng_tls_config *config;
+	enum status status = rpc_tls_server_config(&config, tls, err);
+	if (status != STATUS_OK)
+		return status;
+	int rv = nng_stream_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config);
+	nng_tls_config_free(config); /* the listener holds its own reference */
+	if (rv != 0)
+		return error_set(err, rpc_status_from_nng(rv), "TLS: %s", nng_strerror(rv));
+	return STATUS_OK;
+}
+
+static enum status listen_error(int rv, struct error *err)
+{
+	switch (rv) {
+	case NNG_EADDRINUSE:
+		return error_set(err, STATUS_ALREADY_EXISTS,
+			"address in use: another server listens there; stop it or choose another "
+			"port (0: any)");
+	case NNG_EADDRINVAL:
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"not an address of this machine: expected a host or IP of it and a port");
+	default:
+		return error_set(
+			err, rpc_status_from_nng(rv), "cannot listen: %s", nng_strerror(rv));
+	}
+}
+
+enum status connections_listen(struct connections *connections, const char *url,
+	const struct rpc_tls *tls, int *ret_port, struct error *err)
+{
+	char stream_url[RPC_STREAM_URL_SIZE];
+	rpc_url_of_stream(url, stream_url);
+	int rv = nng_stream_listener_alloc(&connections->listener, stream_url);
+	if (rv != 0)
+		return listen_error(rv, err);
+	/* A client that vanished is noticed; the other transports do not know the option. */
+	(void)nng_stream_listener_set_bool(connections->listener, NNG_OPT_TCP_KEEPALIVE, true);
+	if (rpc_url_is_tls(url)) {
+		enum status status = set_tls(connections->listener, tls, err);
+		if (status != STATUS_OK)
+			return status;
+		rv = nng_aio_alloc(&connections->watch_aio, on_watch, connections);
+		if (rv != 0)
+			return error_set(err, rpc_status_from_nng(rv), "%s", nng_strerror(rv));
+		nng_sleep_aio(CONNECTION_WATCH_MS, connections->watch_aio);
+	}
+	rv = nng_stream_listener_listen(connections->listener);
+	if (rv != 0)
+		return listen_error(rv, err);
+	*ret_port = 0;
+	(void)nng_stream_listener_get_int(connections->listener, NNG_OPT_TCP_BOUND_PORT, ret_port);
+	nng_stream_listener_accept(connections->listener, connections->accept_aio);
+	return STATUS_OK;
+}
+
+void connections_stop_listening(struct connections *connections)
+{
+	if (!connections->listener)
+		return;
+	nng_stream_listener_close(connections->listener);
+	nng_aio_stop(connections->accept_aio);
+	if (connections->watch_aio)
+		nng_aio_stop(connections->watch_aio);
+}
+
+void connections_close(struct connections *connections)
+{
+	if (!connections->limit)
+		return;
+	pthread_mutex_lock(&connections->lock);
+	for (struct connection *c = connections->first; c; c = c->next)
+		link_close(c->link);
+	while (connections->total > 0)
+		pthread_cond_wait(&connections->none, &connections->lock);
 	pthread_mutex_unlock(&connections->lock);
 }

@@ -1,25 +1,45 @@
 /*
- * The connections of a server: how many there may be, and who may stay.
+ * The connections of a server: who comes, how many there may be, and who may stay.
  *
- * A connection has a place from the transport's handshake on. Beyond the limit it is refused, which
+ * Each has a place from the transport's handshake on, for which it has 10 s, and from its first
+ * message on a thread, which serves it (rpc_server_serve()). Beyond the limit it is refused, which
  * is told with its address. One that has not brought a request with the right token within
- * CONNECTION_SILENT_MS loses its place to the next that comes. What has not even made the handshake
- * is nng's: it ends that after 10 s. Inside this room only (it shows nng).
+ * CONNECTION_SILENT_MS loses its place to the next that comes. Beyond twice the limit, those
+ * without a place counted, it is closed without a word. Inside this room only (it shows nng).
  *
- * Threads: internally locked. Its lock is taken last and calls nobody.
+ * Threads: internally locked. Its lock is taken last.
  */
 #ifndef MARQUEE_RPC_CONNECTIONS_H
 #define MARQUEE_RPC_CONNECTIONS_H
 
 #include "common/base/clock.h"
 #include "common/base/status.h"
+#include "common/rpc/link.h"
 #include "common/rpc/server.h"
 
 #include <nng/nng.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #define CONNECTION_SILENT_MS 5000u
+#define CONNECTION_WATCH_MS  1000
+
+struct connection {
+	struct connections *connections; /* immutable, as is link */
+	struct link *link;    /* one reference, of whoever receives: a callback, then the thread */
+	bool asked;	      /* for a place; the receiver's */
+	struct buffer *first; /* the first message, for the thread */
+	struct link_route first_route;
+	atomic_bool admitted; /* it stays */
+
+	/* Guarded by the lock of connections. */
+	struct connection *previous, *next;
+	bool has_place;
+	uint64_t since_ns; /* it has its place */
+
+	uint32_t unanswered; /* the server's, guarded by its lock */
+};
 
 struct connections {
 	/* Immutable after init. */
@@ -27,25 +47,50 @@ struct connections {
 	const struct clock *clock;
 	rpc_refused *on_refused; /* NULL: nobody is told */
 	void *refused_context;
+	struct link_options link; /* of each, but for its context */
+	struct rpc_server *server;
+
+	nng_stream_listener *listener;
+	nng_aio *accept_aio;
+	nng_aio *watch_aio; /* NULL without TLS */
 
 	pthread_mutex_t lock;
 	/* Guarded by lock. */
-	struct connection *places; /* [limit], owned; the first count are taken */
-	uint32_t count;
+	pthread_cond_t none; /* total has become 0 */
+	struct connection *first;
+	uint32_t total; /* those that are ending, too */
+	uint32_t count; /* have a place */
 	uint64_t refused;
 };
 
-/* A zeroed one has no memory and is fine for connections_fini(). */
-MUST_CHECK enum status connections_init(struct connections *connections,
-	const struct rpc_server_options *options, const struct clock *clock, struct error *err);
-/* The socket is closed. */
+/*
+ * A zeroed one has nothing and is fine for connections_fini(). The options of links are those of
+ * each connection, on_sent with the struct connection as context.
+ */
+MUST_CHECK enum status connections_init(struct connections *connections, struct rpc_server *server,
+	const struct rpc_server_options *options, const struct link_options *link,
+	const struct clock *clock, struct error *err);
+/* There is none any more. */
 void connections_fini(struct connections *connections);
 
-/* From now on the socket's connections are counted. Before it listens. */
-MUST_CHECK enum status connections_watch(
-	struct connections *connections, nng_socket socket, struct error *err);
+/*
+ * Listens, and gives the port if the transport has one, else 0. ALREADY_EXISTS, INVALID_ARGUMENT:
+ * of the address.
+ */
+MUST_CHECK enum status connections_listen(struct connections *connections, const char *url,
+	const struct rpc_tls *tls, int *ret_port, struct error *err);
+/* No more come. */
+void connections_stop_listening(struct connections *connections);
+/* Ends all, and waits until they are gone. */
+void connections_close(struct connections *connections);
+
+/* On its thread: the next message, owned, or an error (link_next()). NULL: none has come yet. */
+int connection_next(
+	struct connection *connection, struct buffer **ret, struct link_route *ret_route);
+/* On its thread: waits for more. */
+int connection_wait(struct connection *connection);
 /* A request with the right token came by this connection: it stays. */
-void connections_admit(struct connections *connections, nng_pipe pipe);
+void connection_admit(struct connection *connection);
 
 void connections_count(struct connections *connections, uint64_t *ret_open, uint64_t *ret_refused);
 

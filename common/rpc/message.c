@@ -1,11 +1,9 @@
 #include "common/rpc/message.h"
 
-#include "common/rpc/message_pool.h"
-
 #include <string.h>
 
 enum status rpc_message_new(struct rpc_message *ret, size_t room, size_t raw_bytes,
-	size_t limit_bytes, struct message_pool *pool, struct error *err)
+	size_t limit_bytes, struct buffer_pool *pool, struct error *err)
 {
 	if (raw_bytes > limit_bytes || room > limit_bytes - raw_bytes)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
@@ -13,9 +11,8 @@ enum status rpc_message_new(struct rpc_message *ret, size_t room, size_t raw_byt
 			"send fewer rows at a time",
 			raw_bytes, limit_bytes);
 	struct rpc_message message = {.room = room, .raw_bytes = raw_bytes};
-	if (pool)
-		message.msg = message_pool_take(pool, room + raw_bytes);
-	if (!message.msg && nng_msg_alloc(&message.msg, room + raw_bytes) != 0)
+	message.buffer = buffer_new(pool, room + raw_bytes);
+	if (!message.buffer)
 		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
 			"no memory for a message of %zu bytes", room + raw_bytes);
 	*ret = message;
@@ -24,26 +21,25 @@ enum status rpc_message_new(struct rpc_message *ret, size_t room, size_t raw_byt
 
 void rpc_message_free(struct rpc_message *message)
 {
-	if (message->msg)
-		nng_msg_free(message->msg);
+	buffer_free(message->buffer);
 	*message = (struct rpc_message){0};
 }
 
 unsigned char *rpc_message_raw(struct rpc_message *message)
 {
-	return (unsigned char *)nng_msg_body(message->msg) + message->room;
+	return message->buffer->data + message->room;
 }
 
 static enum status move_raw(struct rpc_message *message, size_t room, struct error *err)
 {
 	struct rpc_message larger;
-	enum status status =
-		rpc_message_new(&larger, room, message->raw_bytes, SIZE_MAX, NULL, err);
+	enum status status = rpc_message_new(
+		&larger, room, message->raw_bytes, SIZE_MAX, message->buffer->pool, err);
 	if (status != STATUS_OK)
 		return status;
 	if (message->raw_bytes > 0)
 		memcpy(rpc_message_raw(&larger), rpc_message_raw(message), message->raw_bytes);
-	nng_msg_free(message->msg);
+	buffer_free(message->buffer);
 	*message = larger;
 	return STATUS_OK;
 }
@@ -65,10 +61,10 @@ enum status rpc_message_seal(struct rpc_message *message, enum rpc_frame_kind ki
 			return status;
 	}
 	size_t unused = message->room - prefix;
-	if (unused > 0)
-		(void)nng_msg_trim(message->msg, unused);
+	message->buffer->data += unused;
+	message->buffer->length -= unused;
 	message->room = prefix;
-	unsigned char *out = nng_msg_body(message->msg);
+	unsigned char *out = message->buffer->data;
 	rpc_frame_write(out, kind, header_bytes, body_bytes, message->raw_bytes);
 	protobuf_c_message_pack(header, out + RPC_FRAME_FIXED_BYTES);
 	*ret_body = out + RPC_FRAME_FIXED_BYTES + header_bytes;

@@ -1,6 +1,6 @@
 /*
  * Outgoing messages: the raw part is written once, at its final place, before or after the header
- * and body are known. Inside this room only (it shows nng).
+ * and body are known. Inside this room only.
  *
  * The message is made with `room` bytes in front of raw; rpc_message_seal() puts the frame, header
  * and body right in front of raw and cuts what is left of the room. Only when they do not fit is
@@ -11,28 +11,26 @@
 #ifndef MARQUEE_RPC_MESSAGE_H
 #define MARQUEE_RPC_MESSAGE_H
 
+#include "common/rpc/buffer.h"
 #include "common/rpc/frame.h"
 
-#include <nng/nng.h>
 #include <protobuf-c/protobuf-c.h>
 
 /* Enough for the header and body of a call that carries raw data. */
 #define RPC_ROOM_DEFAULT ((size_t)512)
 
-struct message_pool;
-
 struct rpc_message {
-	nng_msg *msg; /* owned */
-	size_t room;  /* bytes in front of raw, a multiple of 8 */
+	struct buffer *buffer; /* owned */
+	size_t room;	       /* bytes in front of raw, a multiple of 8 */
 	size_t raw_bytes;
 };
 
 /*
- * RESOURCE_EXHAUSTED when it would be larger than limit_bytes or memory is refused. With a pool
- * (NULL: none) raw may hold anything, and all of it is to be written.
+ * RESOURCE_EXHAUSTED when it would be larger than limit_bytes or memory is refused. Raw may hold
+ * anything, and all of it is to be written.
  */
 MUST_CHECK enum status rpc_message_new(struct rpc_message *ret, size_t room, size_t raw_bytes,
-	size_t limit_bytes, struct message_pool *pool, struct error *err);
+	size_t limit_bytes, struct buffer_pool *pool, struct error *err);
 void rpc_message_free(struct rpc_message *message);
 /* Borrowed until the message is sealed; 8-byte aligned. */
 unsigned char *rpc_message_raw(struct rpc_message *message);

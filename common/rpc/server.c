@@ -1,16 +1,14 @@
 #include "common/rpc/server_internal.h"
 
+#include "common/base/condition.h"
 #include "common/base/memory.h"
 #include "common/rpc/channel.h"
-#include "common/rpc/tls.h"
 
-#include <nng/protocol/reqrep0/rep.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define SETTLE_MS 20
+#define LAST_REPLIES_NS UINT64_C(1000000000) /* for clients that do not read theirs */
 
 static void answer_check(Marquee__Health__V1__Health_Service *service,
 	const Marquee__Health__V1__CheckRequest *input,
@@ -68,9 +66,10 @@ static void init_server(struct rpc_server *server, const struct rpc_server_optio
 	server->services[server->service_count++] = &server->health.base;
 	for (size_t i = 0; i < service_count; i++)
 		server->services[server->service_count++] = services[i];
-	message_pool_init(&server->spares);
+	buffer_pool_init(&server->buffers);
 	pthread_mutex_init(&server->lock, NULL);
-	pthread_cond_init(&server->idle, NULL);
+	condition_init(&server->idle);
+	pthread_cond_init(&server->fewer, NULL);
 }
 
 static enum status make_methods(struct rpc_server *server, struct error *err)
@@ -95,78 +94,36 @@ static enum status make_methods(struct rpc_server *server, struct error *err)
 	return STATUS_OK;
 }
 
-static enum status set_listener_tls(
-	nng_listener listener, const struct rpc_tls *tls, struct error *err)
-{
-	nng_tls_config *config;
-	enum status status = rpc_tls_server_config(&config, tls, err);
-	if (status != STATUS_OK)
-		return status;
-	int rv = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config);
-	nng_tls_config_free(config); /* the listener holds its own reference */
-	if (rv != 0)
-		return error_set(err, rpc_status_from_nng(rv), "TLS: %s", nng_strerror(rv));
-	return STATUS_OK;
-}
-
 /* The URL with the port that the system chose. */
-static void store_url(struct rpc_server *server, nng_listener listener, const char *url)
+static void store_url(struct rpc_server *server, const char *url, int port)
 {
-	int port = 0;
 	const char *colon = strrchr(url, ':');
-	if (colon && strcmp(colon, ":0") == 0)
-		(void)nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port);
-	if (port > 0)
+	if (port > 0 && colon && strcmp(colon, ":0") == 0)
 		snprintf(
 			server->url, sizeof(server->url), "%.*s:%d", (int)(colon - url), url, port);
 	else
 		snprintf(server->url, sizeof(server->url), "%s", url);
 }
 
-static enum status listen_error(int rv, struct error *err)
-{
-	switch (rv) {
-	case NNG_EADDRINUSE:
-		return error_set(err, STATUS_ALREADY_EXISTS,
-			"address in use: another server listens there; stop it or choose another "
-			"port (0: any)");
-	case NNG_EADDRINVAL:
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"not an address of this machine: expected a host or IP of it and a port");
-	default:
-		return error_set(
-			err, rpc_status_from_nng(rv), "cannot listen: %s", nng_strerror(rv));
-	}
-}
-
 static enum status listen_on(
 	struct rpc_server *server, const struct rpc_server_options *options, struct error *err)
 {
-	int rv = nng_rep0_open(&server->socket);
-	if (rv != 0)
-		return error_set(err, rpc_status_from_nng(rv), "socket: %s", nng_strerror(rv));
-	nng_listener listener;
-	rv = nng_socket_set_size(
-		server->socket, NNG_OPT_RECVMAXSZ, server->max_message_bytes + sizeof(uint32_t));
-	if (rv == 0)
-		rv = nng_listener_create(&listener, server->socket, options->url);
-	if (rv != 0)
-		return listen_error(rv, err);
-	enum status status = connections_watch(&server->connections, server->socket, err);
-	/* A client that vanished is noticed; the other transports do not know the option. */
-	(void)nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
-	if (status == STATUS_OK && rpc_url_is_tls(options->url))
-		status = set_listener_tls(listener, options->tls, err);
-	/* The first calls are there before the first request. */
+	const struct link_options link = {
+		.side = LINK_SERVER,
+		.ipc = rpc_url_is_ipc(options->url),
+		.max_message_bytes = server->max_message_bytes,
+		.pool = &server->buffers,
+		.on_sent = rpc_server_on_sent,
+	};
+	int port;
+	enum status status =
+		connections_init(&server->connections, server, options, &link, server->clock, err);
 	if (status == STATUS_OK)
-		status = rpc_server_add_calls(server, err);
-	if (status != STATUS_OK)
-		return status;
-	rv = nng_listener_start(listener, 0);
-	if (rv != 0)
-		return listen_error(rv, err);
-	store_url(server, listener, options->url);
-	return STATUS_OK;
+		status = connections_listen(
+			&server->connections, options->url, options->tls, &port, err);
+	if (status == STATUS_OK)
+		store_url(server, options->url, port);
+	return status;
 }
 
 enum status rpc_server_open(struct rpc_server **ret, const struct rpc_server_options *options,
@@ -184,8 +141,6 @@ enum status rpc_server_open(struct rpc_server **ret, const struct rpc_server_opt
 		return status;
 	init_server(server, options, services, service_count);
 	status = make_methods(server, err);
-	if (status == STATUS_OK)
-		status = connections_init(&server->connections, options, server->clock, err);
 	if (options->token && status == STATUS_OK) {
 		status = memory_alloc(&server->token, options->token_bytes, 1, "token", err);
 		if (status == STATUS_OK) {
@@ -209,23 +164,19 @@ void rpc_server_close(struct rpc_server *server)
 		return;
 	pthread_mutex_lock(&server->lock);
 	server->closing = true;
-	while (server->busy > 0)
+	pthread_cond_broadcast(&server->fewer);
+	while (server->running > 0)
 		pthread_cond_wait(&server->idle, &server->lock);
+	const uint64_t until_ns = clock_now_ns(clock_real()) + LAST_REPLIES_NS;
+	while (server->unanswered > 0 &&
+		condition_wait_until(&server->idle, &server->lock, until_ns))
+		;
 	pthread_mutex_unlock(&server->lock);
-	if (server->socket.id != 0) {
-		/*
-		 * nng 1.5.2 hangs in nng_close() when a message is half received at that moment
-		 * (nng's issue 1636, mended in 1.6). Without a call that receives, a connection
-		 * holds one whole message and reads no further; give those on the way time.
-		 */
-		rpc_server_stop_receiving(server);
-		const struct timespec settle = {.tv_nsec = SETTLE_MS * 1000000L};
-		(void)nanosleep(&settle, NULL);
-		(void)nng_close(server->socket);
-	}
-	rpc_server_free_calls(server);
+	connections_stop_listening(&server->connections);
+	connections_close(&server->connections);
 	connections_fini(&server->connections);
-	message_pool_fini(&server->spares);
+	buffer_pool_fini(&server->buffers);
+	pthread_cond_destroy(&server->fewer);
 	pthread_cond_destroy(&server->idle);
 	pthread_mutex_destroy(&server->lock);
 	if (server->token)

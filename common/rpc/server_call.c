@@ -1,13 +1,13 @@
 /*
  * One request on its way through the server.
  *
- * Design notes. A call is one nng context with one aio, and goes round RECEIVING -> RUNNING ->
- * SENDING -> RECEIVING. The aio's callback, on a thread of nng, moves it on; in RUNNING the aio is
- * idle and the call belongs to its handler. There is always some call receiving: whoever takes a
- * request opens more when few are left, up to max_calls, and at that bound requests wait in their
- * connections.
- *
- * A call's memory is freed at close only, so that a late callback never meets freed memory.
+ * Design notes. Each connection has a thread (connections.h) that takes the messages which have
+ * come and serves them one after the other: a handler that answers at once does it there. So
+ * requests of one connection begin in their order, those of several at the same time, and between
+ * two that follow each other no thread wakes another. Beyond max_calls unanswered ones, or
+ * CALLS_MAX of one connection, the thread waits; further requests stay where they are. An answer
+ * may come from any thread; the call ends when it is handed to the link, and counts until its bytes
+ * are out.
  */
 #include "common/rpc/server_internal.h"
 
@@ -18,18 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECEIVING_MIN 4u
-#define NS_PER_MS     UINT64_C(1000000)
-
-enum call_state { RECEIVING, RUNNING, SENDING };
+#define NS_PER_MS UINT64_C(1000000)
+#define CALLS_MAX 256u /* of one connection: more than any worker has under way */
 
 struct rpc_server_call {
 	struct rpc_server *server;
-	struct rpc_server_call *next; /* in server->calls */
-	nng_ctx ctx;
-	nng_aio *aio;
-	enum call_state state;
-	nng_msg *message; /* the request */
+	struct connection *connection; /* its link is held */
+	struct link_route route;
+	struct buffer *message; /* the request */
 	struct rpc_bytes raw;
 	Marquee__Rpc__V1__RequestHeader *header;
 	ProtobufCMessage *input;
@@ -42,67 +38,9 @@ struct rpc_server_call {
 
 struct rpc_kept {
 	atomic_uint references;
-	struct message_pool *spares; /* the server's */
-	nng_msg *message;
+	struct buffer *message;
 	ProtobufCMessage *input;
 };
-
-static void on_aio(void *context);
-
-static void receive(struct rpc_server_call *call)
-{
-	call->state = RECEIVING;
-	nng_ctx_recv(call->ctx, call->aio);
-}
-
-static enum status add_call(struct rpc_server *server, struct error *err)
-{
-	struct rpc_server_call *call;
-	enum status status = memory_zalloc(&call, 1, sizeof(*call), "server's call", err);
-	if (status != STATUS_OK)
-		return status;
-	call->server = server;
-	int rv = nng_aio_alloc(&call->aio, on_aio, call);
-	if (rv == 0) {
-		rv = nng_ctx_open(&call->ctx, server->socket);
-		if (rv != 0)
-			nng_aio_free(call->aio);
-	}
-	if (rv != 0) {
-		free(call);
-		return error_set(err, rpc_status_from_nng(rv), "%s", nng_strerror(rv));
-	}
-	pthread_mutex_lock(&server->lock);
-	call->next = server->calls;
-	server->calls = call;
-	pthread_mutex_unlock(&server->lock);
-	receive(call);
-	return STATUS_OK;
-}
-
-enum status rpc_server_add_calls(struct rpc_server *server, struct error *err)
-{
-	for (;;) {
-		pthread_mutex_lock(&server->lock);
-		bool wanted = !server->closing && server->receiving < RECEIVING_MIN &&
-			      server->call_count < server->max_calls;
-		if (wanted) {
-			server->receiving++;
-			server->call_count++;
-		}
-		pthread_mutex_unlock(&server->lock);
-		if (!wanted)
-			return STATUS_OK;
-		enum status status = add_call(server, err);
-		if (status != STATUS_OK) {
-			pthread_mutex_lock(&server->lock);
-			server->receiving--;
-			server->call_count--;
-			pthread_mutex_unlock(&server->lock);
-			return status;
-		}
-	}
-}
 
 static void drop_request(struct rpc_server_call *call)
 {
@@ -110,39 +48,12 @@ static void drop_request(struct rpc_server_call *call)
 		protobuf_c_message_free_unpacked(call->input, NULL);
 	if (call->header)
 		marquee__rpc__v1__request_header__free_unpacked(call->header, NULL);
-	if (call->message)
-		message_pool_give(&call->server->spares, call->message);
+	buffer_free(call->message);
 	rpc_message_free(&call->reply);
 	call->input = NULL;
 	call->header = NULL;
 	call->message = NULL;
 	call->raw = (struct rpc_bytes){0};
-}
-
-/* A request that comes at the same moment is answered, or dropped with its reply. */
-void rpc_server_stop_receiving(struct rpc_server *server)
-{
-	pthread_mutex_lock(&server->lock);
-	struct rpc_server_call *first = server->calls;
-	pthread_mutex_unlock(&server->lock);
-	for (struct rpc_server_call *call = first; call; call = call->next)
-		nng_aio_cancel(call->aio);
-}
-
-void rpc_server_free_calls(struct rpc_server *server)
-{
-	struct rpc_server_call *next;
-	for (struct rpc_server_call *call = server->calls; call; call = next) {
-		next = call->next;
-		nng_aio_stop(call->aio);
-		nng_msg *message = nng_aio_get_msg(call->aio);
-		if (message)
-			nng_msg_free(message);
-		nng_aio_free(call->aio);
-		drop_request(call);
-		free(call);
-	}
-	server->calls = NULL;
 }
 
 /* The time does not depend on where the bytes differ. */
@@ -184,14 +95,9 @@ static void refuse(struct rpc_server_call *call, const struct error *err)
 static enum status read_request(struct rpc_server_call *call, struct error *err)
 {
 	struct rpc_server *server = call->server;
-	size_t size = nng_msg_len(call->message);
-	if (size > server->max_message_bytes) /* inproc does not check it */
-		return error_set(err, STATUS_RESOURCE_EXHAUSTED,
-			"a message of %zu bytes; this server takes %zu", size,
-			server->max_message_bytes);
 	struct rpc_frame frame;
-	enum status status =
-		rpc_frame_parse(&frame, RPC_FRAME_REQUEST, nng_msg_body(call->message), size, err);
+	enum status status = rpc_frame_parse(
+		&frame, RPC_FRAME_REQUEST, call->message->data, call->message->length, err);
 	if (status != STATUS_OK)
 		return status;
 	call->header = marquee__rpc__v1__request_header__unpack(
@@ -202,7 +108,7 @@ static enum status read_request(struct rpc_server_call *call, struct error *err)
 	if (!same_token(server, &call->header->token))
 		return error_set(err, STATUS_UNAUTHENTICATED,
 			"the server asks for a token (--token-file) and this is not it");
-	connections_admit(&server->connections, nng_msg_get_pipe(call->message));
+	connection_admit(call->connection);
 	if (call->header->deadline_ms == 0)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "the request has no deadline");
 	call->raw = frame.raw;
@@ -231,73 +137,131 @@ static enum status read_request(struct rpc_server_call *call, struct error *err)
 	return STATUS_OK;
 }
 
-static void on_request(struct rpc_server_call *call)
+/* ---- a connection's requests ---- */
+
+/* Who has shown no token gets one answer after the other, and so cannot use up max_calls. */
+static bool may_go_on(const struct rpc_server *server, const struct connection *connection)
 {
-	struct rpc_server *server = call->server;
-	call->message = nng_aio_get_msg(call->aio);
-	nng_aio_set_msg(call->aio, NULL);
+	const uint32_t most = atomic_load(&connection->admitted) ? CALLS_MAX : 1;
+	return server->closing ||
+	       (server->unanswered < server->max_calls && connection->unanswered < most);
+}
+
+/* Counts a call that is about to be taken, when it may be. */
+static void count_call(struct connection *connection)
+{
+	struct rpc_server *server = connection->connections->server;
+	pthread_mutex_lock(&server->lock);
+	if (!may_go_on(server, connection)) {
+		pthread_mutex_unlock(&server->lock);
+		link_uncork(connection->link); /* they count, too */
+		pthread_mutex_lock(&server->lock);
+	}
+	server->waiting++;
+	while (!may_go_on(server, connection))
+		pthread_cond_wait(&server->fewer, &server->lock);
+	server->waiting--;
+	server->running++;
+	server->unanswered++;
+	connection->unanswered++;
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* The handler has answered. The server may be gone afterwards. */
+static void end_running(struct rpc_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	if (--server->running == 0)
+		pthread_cond_broadcast(&server->idle);
+	pthread_mutex_unlock(&server->lock);
+}
+
+void rpc_server_on_sent(void *context, uint32_t count)
+{
+	struct connection *connection = context;
+	struct rpc_server *server = connection->connections->server;
+	pthread_mutex_lock(&server->lock);
+	connection->unanswered -= count;
+	server->unanswered -= count;
+	if (server->unanswered == 0)
+		pthread_cond_broadcast(&server->idle);
+	if (server->waiting > 0)
+		pthread_cond_broadcast(&server->fewer);
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* A call that was counted did not come about, or ends without an answer. */
+static void drop_call(struct connection *connection)
+{
+	rpc_server_on_sent(connection, 1);
+	end_running(connection->connections->server);
+}
+
+/* The message is the call's. False: without memory for it the client has to ask again. */
+static bool on_request(
+	struct connection *connection, struct buffer *message, const struct link_route *route)
+{
+	struct rpc_server *server = connection->connections->server;
+	struct rpc_server_call *call;
+	struct error err;
+	atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&server->bytes_received, message->length, memory_order_relaxed);
+	if (memory_zalloc(&call, 1, sizeof(*call), "server's call", NULL) != STATUS_OK) {
+		buffer_free(message);
+		drop_call(connection);
+		return false;
+	}
+	call->server = server;
+	call->connection = connection;
+	(void)link_hold(connection->link);
+	call->route = *route;
+	call->message = message;
 	call->received_ns = clock_now_ns(server->clock);
 	call->record = &server->methods[server->method_count - 1];
-	atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(
-		&server->bytes_received, nng_msg_len(call->message), memory_order_relaxed);
 	pthread_mutex_lock(&server->lock);
-	call->state = RUNNING;
-	server->receiving--;
-	server->busy++;
-	bool closing = server->closing;
+	const bool closing = server->closing;
 	pthread_mutex_unlock(&server->lock);
-	struct error err;
 	if (closing) {
 		error_set(&err, STATUS_UNAVAILABLE, "the server is shutting down");
 		refuse(call, &err);
-		return;
-	}
-	/* Without memory for more there are still the calls that are going round. */
-	if (rpc_server_add_calls(server, &err) != STATUS_OK)
-		err = (struct error){0};
-	if (read_request(call, &err) != STATUS_OK)
+	} else if (read_request(call, &err) != STATUS_OK) {
 		refuse(call, &err);
+	}
+	return true;
 }
 
-/* The reply is out, or its client is gone. */
-static void on_sent(struct rpc_server_call *call)
+/* Serves what has come. What is answered at once goes out together, when all of it has been. */
+static int serve(struct connection *connection)
 {
-	struct rpc_server *server = call->server;
-	nng_msg *message = nng_aio_get_msg(call->aio);
-	if (message) {
-		nng_aio_set_msg(call->aio, NULL);
-		nng_msg_free(message);
+	for (;;) {
+		struct buffer *message;
+		struct link_route route;
+		count_call(connection);
+		const int rv = connection_next(connection, &message, &route);
+		if (rv != 0 || !message) {
+			drop_call(connection);
+			link_uncork(connection->link);
+			return rv;
+		}
+		link_cork(connection->link);
+		if (!on_request(connection, message, &route)) {
+			link_uncork(connection->link);
+			return NNG_ENOMEM;
+		}
 	}
-	call->state = RECEIVING;
-	pthread_mutex_lock(&server->lock);
-	server->busy--;
-	bool closing = server->closing;
-	if (!closing)
-		server->receiving++;
-	else if (server->busy == 0)
-		pthread_cond_broadcast(&server->idle);
-	pthread_mutex_unlock(&server->lock);
-	/* After the broadcast the server may be waiting in nng_aio_stop for this callback. */
-	if (!closing)
-		receive(call);
 }
 
-static void on_aio(void *context)
+void rpc_server_serve(struct connection *connection)
 {
-	struct rpc_server_call *call = context;
-	int rv = nng_aio_result(call->aio);
-	if (call->state == SENDING) {
-		on_sent(call);
-		return;
+	int rv = serve(connection);
+	while (rv == 0) {
+		rv = connection_wait(connection);
+		if (rv == 0)
+			rv = serve(connection);
 	}
-	if (rv == 0) {
-		on_request(call);
-		return;
-	}
-	if (rv != NNG_ECLOSED && rv != NNG_ECANCELED)
-		receive(call);
 }
+
+/* ---- what handlers do with a call ---- */
 
 struct rpc_server *rpc_server_call_server(const struct rpc_server_call *call)
 {
@@ -325,7 +289,6 @@ struct rpc_kept *rpc_server_call_keep(struct rpc_server_call *call)
 	if (!kept)
 		return NULL;
 	atomic_init(&kept->references, 1);
-	kept->spares = &call->server->spares;
 	kept->message = call->message;
 	kept->input = call->input;
 	call->message = NULL;
@@ -345,7 +308,7 @@ void rpc_kept_release(struct rpc_kept *kept)
 		return;
 	if (kept->input)
 		protobuf_c_message_free_unpacked(kept->input, NULL);
-	message_pool_give(kept->spares, kept->message);
+	buffer_free(kept->message);
 	free(kept);
 }
 
@@ -353,7 +316,7 @@ enum status rpc_server_call_reserve(
 	struct rpc_server_call *call, size_t raw_bytes, unsigned char **ret_raw, struct error *err)
 {
 	enum status status = rpc_message_new(&call->reply, RPC_ROOM_DEFAULT, raw_bytes,
-		call->server->max_message_bytes, &call->server->spares, err);
+		call->server->max_message_bytes, &call->server->buffers, err);
 	if (status == STATUS_OK)
 		*ret_raw = rpc_message_raw(&call->reply);
 	return status;
@@ -363,8 +326,16 @@ void rpc_server_call_shrink(struct rpc_server_call *call, size_t raw_bytes)
 {
 	if (raw_bytes >= call->reply.raw_bytes)
 		return;
-	(void)nng_msg_chop(call->reply.msg, call->reply.raw_bytes - raw_bytes);
+	call->reply.buffer->length -= call->reply.raw_bytes - raw_bytes;
 	call->reply.raw_bytes = raw_bytes;
+}
+
+static void end_call(struct rpc_server_call *call)
+{
+	struct rpc_server *server = call->server;
+	link_release(call->connection->link);
+	free(call);
+	end_running(server);
 }
 
 /* Seals and sends. On failure nothing has been sent and the reserved reply is gone. */
@@ -372,8 +343,9 @@ static enum status send_reply(struct rpc_server_call *call,
 	Marquee__Rpc__V1__ResponseHeader *header, const ProtobufCMessage *body, struct error *err)
 {
 	enum status status = STATUS_OK;
-	if (!call->reply.msg)
-		status = rpc_message_new(&call->reply, RPC_ROOM_DEFAULT, 0, SIZE_MAX, NULL, err);
+	if (!call->reply.buffer)
+		status = rpc_message_new(
+			&call->reply, RPC_ROOM_DEFAULT, 0, SIZE_MAX, &call->server->buffers, err);
 	unsigned char *out;
 	size_t body_bytes = body ? protobuf_c_message_get_packed_size(body) : 0;
 	if (status == STATUS_OK)
@@ -385,17 +357,15 @@ static enum status send_reply(struct rpc_server_call *call,
 	}
 	if (body)
 		protobuf_c_message_pack(body, out);
-	nng_msg *message = call->reply.msg;
+	struct rpc_server *server = call->server;
+	struct buffer *message = call->reply.buffer;
 	call->reply = (struct rpc_message){0};
 	drop_request(call);
-	atomic_fetch_add_explicit(
-		&call->server->bytes_sent, nng_msg_len(message), memory_order_relaxed);
+	atomic_fetch_add_explicit(&server->bytes_sent, message->length, memory_order_relaxed);
 	atomic_fetch_add_explicit(&call->record->answered[header->status], 1, memory_order_relaxed);
-	latency_observe(
-		&call->record->latency, clock_now_ns(call->server->clock) - call->received_ns);
-	call->state = SENDING;
-	nng_aio_set_msg(call->aio, message);
-	nng_ctx_send(call->ctx, call->aio);
+	latency_observe(&call->record->latency, clock_now_ns(server->clock) - call->received_ns);
+	link_send(call->connection->link, message, &call->route);
+	end_call(call);
 	return STATUS_OK;
 }
 
@@ -416,9 +386,11 @@ void rpc_server_call_fail_with(struct rpc_server_call *call, const struct error 
 	struct error send_error;
 	if (send_reply(call, &header, NULL, &send_error) == STATUS_OK)
 		return;
-	/* No memory for even this: the client's deadline tells it; the call goes round. */
+	/* No memory for even this. The loss of its connection makes the client ask again. */
 	drop_request(call);
-	on_sent(call);
+	link_close(call->connection->link);
+	rpc_server_on_sent(call->connection, 1);
+	end_call(call);
 }
 
 void rpc_server_call_fail(struct rpc_server_call *call, enum status status, const char *format, ...)

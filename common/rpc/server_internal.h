@@ -5,7 +5,6 @@
 #include "common/metrics/prometheus.h"
 #include "common/rpc/connections.h"
 #include "common/rpc/message.h"
-#include "common/rpc/message_pool.h"
 #include "common/rpc/server.h"
 
 #include "proto/health.pb-c.h"
@@ -27,7 +26,6 @@ struct rpc_method_record {
 
 struct rpc_server {
 	/* Immutable after open. */
-	nng_socket socket;
 	char url[NNG_MAXADDRLEN + 16];
 	unsigned char *token;
 	size_t token_bytes;
@@ -39,7 +37,7 @@ struct rpc_server {
 	size_t service_count;
 	struct rpc_method_record *methods; /* of all services in order; one more for unknown ones */
 	size_t method_count;
-	struct message_pool spares;	/* internally locked */
+	struct buffer_pool buffers;	/* internally locked */
 	struct connections connections; /* the same */
 	atomic_uint_fast64_t requests;
 	atomic_uint_fast64_t refused;
@@ -48,19 +46,17 @@ struct rpc_server {
 
 	pthread_mutex_t lock;
 	/* Guarded by lock. */
-	pthread_cond_t idle;	       /* busy has become 0 */
-	struct rpc_server_call *calls; /* all of them, until close */
-	uint32_t call_count;
-	uint32_t receiving; /* waiting for a request */
-	uint32_t busy;	    /* have a request, or send its reply */
+	pthread_cond_t idle;  /* running or unanswered has become 0 */
+	pthread_cond_t fewer; /* calls are unanswered, or the server closes */
+	uint32_t running;     /* calls that belong to a handler */
+	uint32_t unanswered;  /* these, and those whose reply is not out yet */
+	uint32_t waiting;     /* threads, for `fewer` */
 	bool closing;
 };
 
-/* Opens more receiving calls when few are left; the caller holds no lock. */
-MUST_CHECK enum status rpc_server_add_calls(struct rpc_server *server, struct error *err);
-/* Cancels all receives; those calls rest from then on. Closing, and nothing is busy. */
-void rpc_server_stop_receiving(struct rpc_server *server);
-/* nng's side is stopped; nothing runs any more. */
-void rpc_server_free_calls(struct rpc_server *server);
+/* What a connection's thread does, until the connection has ended. */
+void rpc_server_serve(struct connection *connection);
+/* So many replies of a connection are out, or dropped. */
+void rpc_server_on_sent(void *connection, uint32_t count);
 
 #endif

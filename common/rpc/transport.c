@@ -4,6 +4,7 @@
 #include <nng/nng.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const schemes[] = {"tcp://", "tls+tcp://", "ipc://", "inproc://"};
 
@@ -34,6 +35,21 @@ enum status rpc_url_check(const char *url, struct error *err)
 bool rpc_url_is_tls(const char *url)
 {
 	return behind(url, "tls+tcp://") != NULL;
+}
+
+bool rpc_url_is_ipc(const char *url)
+{
+	return behind(url, "ipc://") != NULL || behind(url, "inproc://") != NULL;
+}
+
+void rpc_url_of_stream(const char *url, char ret[RPC_STREAM_URL_SIZE])
+{
+	const char *name = behind(url, "inproc://");
+	if (name)
+		snprintf(ret, RPC_STREAM_URL_SIZE, "abstract://marquee-%ld-%s", (long)getpid(),
+			name);
+	else
+		snprintf(ret, RPC_STREAM_URL_SIZE, "%s", url);
 }
 
 bool rpc_url_is_local(const char *url)

@@ -27,6 +27,15 @@ MUST_CHECK enum status rpc_url_check(const char *url, struct error *err);
 /* False for a tcp or tls+tcp URL whose host is not this machine's loopback. */
 bool rpc_url_is_local(const char *url);
 bool rpc_url_is_tls(const char *url);
+/* Whether its messages are framed as nng frames them on sockets of one machine. */
+bool rpc_url_is_ipc(const char *url);
+
+#define RPC_STREAM_URL_SIZE 192
+/*
+ * The URL for nng's streams, which know no inproc: that is a socket without a file here, named
+ * after this process.
+ */
+void rpc_url_of_stream(const char *url, char ret[RPC_STREAM_URL_SIZE]);
 
 /* The status for an nng_errno_enum value. */
 enum status rpc_status_from_nng(int error_number);

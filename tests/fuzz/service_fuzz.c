@@ -92,7 +92,7 @@ static void open_server(void)
 {
 	struct error err;
 	const struct ps_server_options options = {
-		.listen_url = "inproc://fuzz", .max_message_bytes = MESSAGE_BYTES_MAX};
+		.listen_url = "tcp://127.0.0.1:0", .max_message_bytes = MESSAGE_BYTES_MAX};
 	FUZZ_CHECK(ps_server_open(&server, &options, &err) == STATUS_OK);
 	FUZZ_CHECK(nng_req0_open(&peer) == 0);
 	FUZZ_CHECK(nng_socket_set_ms(peer, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE) == 0);

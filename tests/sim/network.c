@@ -1,31 +1,44 @@
 /*
- * Sockets, connections, and messages on their way.
+ * Connections, and messages on their way.
  *
- * Design notes. Sockets and contexts are numbered objects that stay until the world ends; those of
- * a dead process are closed. A message that is sent becomes an event at the time of its arrival, or
- * two, or none. What is on the way when its connection is lost may still reach the server, as bytes
- * may that it has received; a reply never reaches anybody then.
+ * Design notes. A side's bytes are put together to the messages that they are, the greeting first;
+ * one that is whole becomes an event at the time of its arrival, or two, or none, and is then given
+ * to the peer as bytes. Nothing is there before the greeting. What is on the way when a client is
+ * gone, or believes that its connection is, may still reach the server, as bytes may that it has
+ * received, and so may a part of the message that was being sent; once a client knows that the
+ * connection is lost, no reply reaches it.
  */
-#include "common/base/hash.h"
 #include "tests/sim/network_internal.h"
 
+#include "common/base/hash.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define OBJECTS_MAX    8192u
-#define FIRST_PORT     20000
-#define DIAL_US_MAX    300u
-#define REDIAL_MS_MAX  500u
-#define NOTICE_US_MAX  20000u /* until a client notices that its server died */
-#define LATENCY_US_MAX 200u
-#define SLOW_MS_MAX    100u
-#define STUCK_MS_MAX   50000u
+#define NOTICE_US_MAX	  20000u /* until a side notices that the other one is gone */
+#define LATENCY_US_MAX	  200u
+#define SLOW_MS_MAX	  100u
+#define STUCK_MS_MAX	  50000u
+#define GREETING_BYTES	  8u
+#define LENGTH_BYTES	  8u
+#define REQUEST_ID_BYTES  4u
+#define MESSAGE_BYTES_MAX ((uint64_t)1 << 30)
+
+/* A message, or a greeting, on its way. */
+struct packet {
+	struct packet *next; /* of all */
+	struct nng_stream *to;
+	bool greeting;
+	uint64_t request; /* its number */
+	size_t count;
+	unsigned char bytes[];
+};
 
 static struct network {
-	struct sim_object *objects[OBJECTS_MAX];
-	uint32_t count;
-	uint64_t requests;
-	int next_port;
+	struct nng_stream *streams;
+	struct packet *packets;
+	uint32_t numbers;
 	struct sim_weather weather;
 	struct sim_network_counts counts;
 } network;
@@ -40,233 +53,199 @@ void sim_network_counts(struct sim_network_counts *ret)
 	*ret = network.counts;
 }
 
+static void drop_packet(struct packet *packet)
+{
+	struct packet **at = &network.packets;
+	while (*at != packet)
+		at = &(*at)->next;
+	*at = packet->next;
+	free(packet);
+}
+
 void sim_network_begin(void)
 {
-	for (uint32_t i = 0; i < network.count; i++)
-		free(network.objects[i]);
-	network = (struct network){.next_port = FIRST_PORT};
-}
-
-struct sim_object *sim_object_of(uint32_t number)
-{
-	return network.objects[number - 1];
-}
-
-struct sim_object *sim_object_new(void)
-{
-	struct sim_object *object = calloc(1, sizeof(*object));
-	if (!object || network.count == OBJECTS_MAX)
-		abort();
-	network.objects[network.count++] = object;
-	object->number = network.count;
-	object->open = true;
-	object->process = sim_self();
-	return object;
-}
-
-uint32_t sim_object_count(void)
-{
-	return network.count;
-}
-
-uint64_t sim_next_request(void)
-{
-	return ++network.requests;
-}
-
-int sim_next_port(void)
-{
-	return network.next_port++;
-}
-
-static uint64_t later_us(uint32_t at_most_us)
-{
-	return sim_now_ns() + SIM_US * (1 + sim_draw(SIM_NETWORK, at_most_us));
-}
-
-void sim_network_give_up(const nng_aio *aio)
-{
-	for (uint32_t i = 0; i < network.count; i++) {
-		struct sim_object *context = network.objects[i];
-		if (context->sending != aio && context->receiving != aio)
-			continue;
-		/* Who gives up a receive gives up the request. */
-		context->sending = context->receiving = NULL;
-		context->request = 0;
-		context->was_reset = false;
+	while (network.streams) {
+		struct nng_stream *next = network.streams->next_made;
+		sim_bytes_fini(&network.streams->in);
+		sim_bytes_fini(&network.streams->out);
+		free(network.streams);
+		network.streams = next;
 	}
-}
-
-/* ---- connections ---- */
-
-void sim_send_request(struct sim_object *context)
-{
-	struct sim_object *socket = sim_object_of(context->socket);
-	nng_aio *aio = context->sending;
-	const struct sim_packet packet = {
-		.client = socket->number,
-		.connection = socket->connection,
-		.context = context->number,
-		.server = socket->server,
-		.request = context->request,
-		.message = aio->message,
-	};
-	aio->message = NULL;
-	context->sending = NULL;
-	sim_transmit(&packet);
-	sim_aio_finish(aio, 0);
-}
-
-static void on_dial(void *argument, uint64_t number)
-{
-	struct sim_object *socket = argument;
-	(void)number;
-	if (!socket->open || socket->server)
-		return;
-	for (uint32_t i = 0; i < network.count && !socket->server; i++) {
-		const struct sim_object *there = network.objects[i];
-		if (there->listens && there->open && strcmp(there->url, socket->url) == 0)
-			socket->server = there->number;
-	}
-	if (!socket->server) {
-		sim_at(later_us(REDIAL_MS_MAX * 1000), on_dial, socket, 0);
-		return;
-	}
-	socket->connection++;
-	sim_trace("connect", socket->number, socket->server);
-	for (uint32_t i = 0; i < network.count; i++)
-		if (network.objects[i]->socket == socket->number && network.objects[i]->sending)
-			sim_send_request(network.objects[i]);
-}
-
-static void on_lost(void *argument, uint64_t connection)
-{
-	struct sim_object *socket = argument;
-	if (!socket->open || !socket->server || socket->connection != connection)
-		return;
-	socket->server = 0;
-	sim_trace("lost", socket->number, connection);
-	for (uint32_t i = 0; i < network.count; i++) {
-		struct sim_object *context = network.objects[i];
-		if (context->socket != socket->number || !context->request || context->answer)
-			continue;
-		nng_aio *aio = context->receiving;
-		context->was_reset = !aio && !context->sending;
-		if (aio) {
-			context->receiving = NULL;
-			context->request = 0;
-			sim_aio_finish(aio, NNG_ECONNRESET);
-		}
-	}
-	sim_at(later_us(REDIAL_MS_MAX * 1000), on_dial, socket, 0);
-}
-
-void sim_dial(struct sim_object *socket)
-{
-	socket->dials = true;
-	sim_at(later_us(DIAL_US_MAX), on_dial, socket, 0);
-}
-
-void sim_object_close(struct sim_object *closed)
-{
-	closed->open = closed->listens = false;
-	for (uint32_t i = 0; i < network.count && closed->serves; i++) {
-		struct sim_object *socket = network.objects[i];
-		if (socket->dials && socket->open && socket->server == closed->number)
-			sim_at(later_us(NOTICE_US_MAX), on_lost, socket, socket->connection);
-	}
+	while (network.packets)
+		drop_packet(network.packets);
+	network = (struct network){0};
+	sim_aio_begin_world();
+	sim_dialers_begin_world();
 }
 
 void sim_network_forget(const struct sim_process *process)
 {
-	for (uint32_t i = 0; i < network.count; i++)
-		if (network.objects[i]->process == process && network.objects[i]->open)
-			sim_object_close(network.objects[i]);
+	sim_dialers_forget(process);
+	for (struct nng_stream *stream = network.streams; stream; stream = stream->next_made)
+		if (stream->process == process)
+			sim_stream_close(stream);
+}
+
+void sim_require(bool condition, const char *what)
+{
+	if (condition)
+		return;
+	const struct sim_process *self = sim_self();
+	fprintf(stderr, "simulation: %s: %s\n", self ? self->name : "network", what);
+	abort();
+}
+
+uint64_t sim_later_us(uint32_t at_most_us)
+{
+	return sim_now_ns() + SIM_US * (1 + sim_draw(SIM_NETWORK, at_most_us));
+}
+
+uint32_t sim_next_number(void)
+{
+	return ++network.numbers;
+}
+
+/* ---- connections ---- */
+
+static struct nng_stream *new_stream(struct sim_process *process)
+{
+	struct nng_stream *stream = calloc(1, sizeof(*stream));
+	if (!stream)
+		abort();
+	stream->process = process;
+	stream->number = sim_next_number();
+	stream->next_made = network.streams;
+	network.streams = stream;
+	return stream;
+}
+
+struct nng_stream *sim_connect(struct sim_process *client, struct sim_process *server)
+{
+	struct nng_stream *stream = new_stream(client);
+	stream->dialled = true;
+	stream->peer = new_stream(server);
+	stream->peer->peer = stream;
+	return stream;
+}
+
+/* Half a message, from one who is gone. */
+static void give_rest(struct nng_stream *stream)
+{
+	const struct nng_stream *from = stream->peer;
+	const bool nothing_before = from->greeted && from->greeting_at_ns > sim_now_ns();
+	if (from->out.count > 0 && !nothing_before && sim_chance(SIM_NETWORK, 5000))
+		sim_bytes_add(&stream->in, from->out.first,
+			1 + sim_draw(SIM_NETWORK, (uint32_t)from->out.count));
+}
+
+/* The stream notices that its connection is lost. */
+static void lose(struct nng_stream *stream, int reason)
+{
+	stream->end = reason;
+	if (stream->dialled)
+		sim_trace("lost", stream->number, (uint64_t)reason);
+	if (reason == NNG_ECONNRESET)
+		sim_bytes_fini(&stream->in);
+	else
+		give_rest(stream);
+	sim_stream_receive_on(stream);
+	sim_stream_send_on(stream);
+}
+
+static void on_gone(void *argument, uint64_t number)
+{
+	struct nng_stream *stream = argument;
+	(void)number;
+	if (stream->closed || stream->end)
+		return;
+	const bool reset = stream->dialled && sim_chance(SIM_NETWORK, 5000);
+	lose(stream, reset ? NNG_ECONNRESET : NNG_ECONNSHUT);
+}
+
+static void on_reset(void *argument, uint64_t number)
+{
+	struct nng_stream *client = argument;
+	(void)number;
+	if (client->closed || client->end)
+		return;
+	lose(client, NNG_ECONNRESET);
+	sim_left(client);
+}
+
+void sim_left(struct nng_stream *stream)
+{
+	struct nng_stream *peer = stream->peer;
+	if (peer->closed || peer->end)
+		return;
+	uint64_t at_ns = sim_later_us(NOTICE_US_MAX);
+	/* A server may wait for all that is on the way to it, however long that takes. */
+	if (!peer->dialled && stream->last_at_ns > at_ns && sim_chance(SIM_NETWORK, 5000))
+		at_ns = stream->last_at_ns;
+	sim_at(at_ns, on_gone, peer, 0);
 }
 
 /* ---- messages on their way ---- */
 
-void sim_give_request(struct sim_object *context, const struct sim_packet *packet)
-{
-	nng_aio *aio = context->receiving;
-	context->receiving = NULL;
-	context->from = *packet;
-	aio->message = packet->message;
-	sim_aio_finish(aio, 0);
-}
-
-static void arrive_at_server(const struct sim_packet *packet)
-{
-	struct sim_object *server = sim_object_of(packet->server);
-	const struct sim_object *client = sim_object_of(packet->client);
-	struct sim_object *receiving[64];
-	uint32_t count = 0;
-	const bool stale = client->connection != packet->connection || !client->server;
-	if (!server->open || (stale && sim_chance(SIM_NETWORK, 5000))) {
-		nng_msg_free(packet->message);
-		return;
-	}
-	for (uint32_t i = 0; i < network.count && count < 64; i++)
-		if (network.objects[i]->socket == server->number && network.objects[i]->receiving)
-			receiving[count++] = network.objects[i];
-	if (count > 0) {
-		sim_give_request(receiving[sim_draw(SIM_NETWORK, count)], packet);
-		return;
-	}
-	struct sim_packet *kept = malloc(sizeof(*kept));
-	if (!kept)
-		abort();
-	*kept = *packet;
-	kept->next = NULL;
-	struct sim_packet **at = &server->inbox;
-	while (*at)
-		at = &(*at)->next;
-	*at = kept;
-}
-
-static void arrive_at_client(const struct sim_packet *packet)
-{
-	struct sim_object *context = sim_object_of(packet->context);
-	const struct sim_object *client = sim_object_of(packet->client);
-	if (!client->open || !context->open || client->connection != packet->connection ||
-		!client->server || context->request != packet->request || context->answer) {
-		nng_msg_free(packet->message);
-		return;
-	}
-	if (!context->receiving) {
-		context->answer = packet->message;
-		return;
-	}
-	nng_aio *aio = context->receiving;
-	context->receiving = NULL;
-	context->request = 0;
-	aio->message = packet->message;
-	sim_aio_finish(aio, 0);
-}
-
 static void on_arrival(void *argument, uint64_t number)
 {
-	struct sim_packet *packet = argument;
+	struct packet *packet = argument;
+	struct nng_stream *to = packet->to;
+	const struct nng_stream *from = to->peer;
 	(void)number;
-	sim_trace(packet->reply ? "reply" : "request", packet->request,
-		hash_bytes(nng_msg_body(packet->message), nng_msg_len(packet->message),
-			packet->context));
-	if (packet->reply)
-		arrive_at_client(packet);
-	else
-		arrive_at_server(packet);
-	free(packet);
+	if (!packet->greeting) {
+		const size_t head = LENGTH_BYTES + REQUEST_ID_BYTES;
+		const size_t skipped = packet->count < head ? packet->count : head;
+		sim_trace(to->dialled ? "reply" : "request", packet->request,
+			hash_bytes(packet->bytes + skipped, packet->count - skipped, to->number));
+	}
+	const bool stale = !to->dialled && (from->closed || from->end);
+	const bool gone = to->closed || to->end;
+	if (!gone && !(stale && !packet->greeting && sim_chance(SIM_NETWORK, 5000))) {
+		sim_bytes_add(&to->in, packet->bytes, packet->count);
+		sim_stream_receive_on(to);
+	}
+	drop_packet(packet);
 }
 
-static void send_copy(const struct sim_packet *packet, nng_msg *message)
+/* From the first bytes of what the stream sends. */
+static struct packet *new_packet(const struct nng_stream *from, size_t count)
+{
+	struct packet *packet = malloc(sizeof(*packet) + count);
+	if (!packet)
+		abort();
+	*packet = (struct packet){.next = network.packets,
+		.to = from->peer,
+		.greeting = !from->greeted,
+		.count = count};
+	network.packets = packet;
+	memcpy(packet->bytes, from->out.first, count);
+	for (size_t i = LENGTH_BYTES; i < LENGTH_BYTES + REQUEST_ID_BYTES && i < count; i++)
+		packet->request = packet->request << 8 | packet->bytes[i];
+	return packet;
+}
+
+static void send_at(struct nng_stream *from, struct packet *packet, uint64_t at_ns)
+{
+	if (at_ns < from->greeting_at_ns)
+		at_ns = from->greeting_at_ns;
+	if (at_ns > from->last_at_ns)
+		from->last_at_ns = at_ns;
+	sim_at(at_ns, on_arrival, packet, 0);
+}
+
+static void send_greeting(struct nng_stream *from)
+{
+	struct packet *packet = new_packet(from, GREETING_BYTES);
+	sim_require(memcmp(packet->bytes, "\0SP\0", 4) == 0, "a greeting that is none");
+	from->greeted = true;
+	from->greeting_at_ns = sim_later_us(LATENCY_US_MAX);
+	send_at(from, packet, from->greeting_at_ns);
+}
+
+static void send_copy(struct nng_stream *from, size_t count)
 {
 	const struct sim_weather *weather = &network.weather;
-	struct sim_packet *copy = malloc(sizeof(*copy));
-	if (!copy)
-		abort();
-	*copy = *packet;
-	copy->message = message;
-	uint64_t at_ns = later_us(LATENCY_US_MAX);
+	uint64_t at_ns = sim_later_us(LATENCY_US_MAX);
 	if (sim_chance(SIM_NETWORK, weather->slow)) {
 		network.counts.slow++;
 		at_ns += SIM_MS * sim_draw(SIM_NETWORK, SLOW_MS_MAX);
@@ -274,27 +253,55 @@ static void send_copy(const struct sim_packet *packet, nng_msg *message)
 		network.counts.stuck++;
 		at_ns += SIM_MS * sim_draw(SIM_NETWORK, STUCK_MS_MAX);
 	}
-	sim_at(at_ns, on_arrival, copy, 0);
+	send_at(from, new_packet(from, count), at_ns);
 }
 
-void sim_transmit(const struct sim_packet *packet)
+static void send_message(struct nng_stream *from, size_t count)
 {
 	const struct sim_weather *weather = &network.weather;
 	network.counts.sent++;
 	if (sim_chance(SIM_NETWORK, weather->reset)) {
 		network.counts.reset++;
-		sim_at(later_us(LATENCY_US_MAX), on_lost, sim_object_of(packet->client),
-			packet->connection);
+		sim_at(sim_later_us(LATENCY_US_MAX), on_reset, from->dialled ? from : from->peer,
+			0);
 	}
 	if (sim_chance(SIM_NETWORK, weather->doubled)) {
 		network.counts.doubled++;
-		send_copy(packet, sim_copy_message(packet->message));
+		send_copy(from, count);
 	}
 	if (sim_chance(SIM_NETWORK, weather->lost)) {
+		struct packet *packet = new_packet(from, count);
 		network.counts.lost++;
-		sim_trace("drop", packet->request, packet->reply);
-		nng_msg_free(packet->message);
+		sim_trace("drop", packet->request, !from->dialled);
+		drop_packet(packet);
 	} else {
-		send_copy(packet, packet->message);
+		send_copy(from, count);
+	}
+}
+
+/* How long the message is whose first bytes these are; 0: they do not say yet. */
+static size_t message_bytes(const struct sim_bytes *bytes)
+{
+	uint64_t count = 0;
+	if (bytes->count < LENGTH_BYTES)
+		return 0;
+	for (size_t i = 0; i < LENGTH_BYTES; i++)
+		count = count << 8 | bytes->first[i];
+	sim_require(count >= REQUEST_ID_BYTES && count <= MESSAGE_BYTES_MAX,
+		"a message of a length that nobody would send");
+	return LENGTH_BYTES + (size_t)count;
+}
+
+void sim_transmit(struct nng_stream *stream)
+{
+	for (;;) {
+		const size_t count = stream->greeted ? message_bytes(&stream->out) : GREETING_BYTES;
+		if (count == 0 || stream->out.count < count)
+			return;
+		if (stream->greeted)
+			send_message(stream, count);
+		else
+			send_greeting(stream);
+		sim_bytes_drop(&stream->out, count);
 	}
 }

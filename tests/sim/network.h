@@ -1,11 +1,15 @@
 /*
- * The simulated network: nng's functions, as far as we call them, over messages that are lost,
- * doubled, delayed, reordered and cut off.
+ * The simulated network: nng's functions for byte streams, as far as we call them, over connections
+ * that take and give their bytes in pieces, and lose, double, delay, reorder and cut off what is
+ * sent.
  *
- * Addresses are of one host. A client's socket has one connection to the server that listens at its
- * address, and dials again when it is lost. The semantics are those of nng 1.5.2's request and
- * reply sockets without resending: a loss of the connection ends a receive with NNG_ECONNRESET, and
- * a reply to a request that its context has given up is dropped.
+ * Addresses are of one host. The semantics are those of nng 1.5.2's TCP streams; the weather is one
+ * of whole messages (docs/wire.md, "Transport"), whose ends the network finds in the bytes that a
+ * side sends: what comes in between of a message is all of it, or nothing.
+ *
+ * What the real nng would answer with a broken memory, or not at all, is an error of the caller
+ * here, and ends the simulation: a use of what was freed, a second operation of an aio that has one
+ * under way, a wait for one's own callback, memory that changes while an operation has it.
  */
 #ifndef MARQUEE_TESTS_SIM_NETWORK_H
 #define MARQUEE_TESTS_SIM_NETWORK_H

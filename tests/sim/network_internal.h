@@ -1,87 +1,103 @@
-/* What network.c, nng_parts.c and nng_calls.c share. */
+/* What network.c, nng_streams.c, nng_dialers.c and nng_aio.c share. */
 #ifndef MARQUEE_TESTS_SIM_NETWORK_INTERNAL_H
 #define MARQUEE_TESTS_SIM_NETWORK_INTERNAL_H
 
+#include "tests/sim/bytes.h"
 #include "tests/sim/network.h"
 #include "tests/sim/world.h"
 
 #include <nng/nng.h>
 
-struct nng_msg {
-	unsigned char *memory; /* [allocated] */
-	size_t allocated;
-	size_t offset, length;
+#define SIM_URL_SIZE 128
+#define SIM_IOV_MAX  8u /* nng's */
+
+/* Operations that are under way, in the order in which they began. */
+struct sim_queue {
+	struct nng_aio *first;
 };
 
 struct nng_aio {
+	struct nng_aio *next_made;
 	struct sim_process *process;
 	void (*callback)(void *);
 	void *argument;
-	nng_msg *message;
-	int result;
 	nng_duration timeout_ms;
-	uint64_t operation; /* counts them: a timeout is of one */
-	bool busy;	    /* an operation, or its callback, is under way */
-	bool pending;	    /* the operation itself */
-	bool freed;
+	nng_iov iov[SIM_IOV_MAX];
+	unsigned int iov_count;
+	int result;
+	size_t count;
+	void *output;
+	uint64_t operation;	 /* the last one's number; no two of them have the same */
+	struct sim_queue *queue; /* it is under way there; NULL: it is not */
+	struct nng_aio *next;	 /* in the queue */
+	bool guarded;		 /* its memory is not to change */
+	uint64_t guard;
+	uint32_t busy;	   /* operations under way, and callbacks that have not returned */
+	bool due;	   /* a callback has not begun */
+	uint32_t calls_in; /* the context of the callback that began last; 0: it has returned */
+	bool stopped, freed;
 };
 
-#define SIM_URL_SIZE 128
-
-struct sim_packet {
-	bool reply;
-	uint32_t client, connection, context, server;
-	uint64_t request;
-	nng_msg *message;
-	struct sim_packet *next; /* in a server's inbox */
-};
-
-/* A socket or one of its contexts. */
-struct sim_object {
-	uint32_t number, socket; /* socket: of a context */
-	bool open;
+/* One end of a connection. Its memory stays until the world ends, as an aio's does. */
+struct nng_stream {
+	struct nng_stream *next_made;
+	struct nng_stream *peer;
 	struct sim_process *process;
-	char url[SIM_URL_SIZE]; /* of the peer, or its own where it listens */
-	/* A client's socket. */
-	bool dials;
-	uint32_t server;     /* 0: not connected */
-	uint32_t connection; /* counts them */
-	/* A server's socket. */
-	bool serves, listens;
-	struct sim_packet *inbox;
-	/* A context. */
-	nng_aio *sending, *receiving;
-	nng_aio *last;		/* that sent or received here */
-	uint64_t request;	/* a client's: the one that is asked; 0: none */
-	bool was_reset;		/* ... and will not be answered any more */
-	nng_msg *answer;	/* ... that came before the receive */
-	struct sim_packet from; /* a server's: to whom the reply goes */
+	uint32_t number;
+	bool dialled; /* a client's */
+	bool closed, freed;
+	int end;      /* the peer is gone: what a receive says after the last byte; 0: it is not */
+	bool waiting; /* its sends are, for a while */
+	bool greeted;
+	uint64_t greeting_at_ns, last_at_ns; /* when the peer has what was sent until now */
+	struct sim_bytes out;		     /* of the message that is not whole yet */
+	struct sim_bytes in;		     /* came, and was not received yet */
+	struct nng_stream *next_waiting;     /* to be accepted */
+	struct sim_queue sends, receives;
 };
 
-nng_msg *sim_copy_message(nng_msg *message);
-/* An operation begins, with the aio's timeout, and ends: its callback gets a context. */
-void sim_aio_begin(nng_aio *aio);
-void sim_aio_finish(nng_aio *aio, int result);
-/* Objects are numbered from 1; the caller's process owns a new one. */
-struct sim_object *sim_object_new(void);
-struct sim_object *sim_object_of(uint32_t number);
-uint32_t sim_object_count(void);
-/* A number for a request; a port that nobody has. */
-uint64_t sim_next_request(void);
-int sim_next_port(void);
+/* Prints and aborts unless the condition holds, which the caller of nng is to see to. */
+void sim_require(bool condition, const char *what);
+/* Some time between now and then, drawn. */
+uint64_t sim_later_us(uint32_t at_most_us);
+/* Numbers from 1 for what the trace names. */
+uint32_t sim_next_number(void);
 
-/* The socket begins to look for its server. */
-void sim_dial(struct sim_object *socket);
-/* A socket is closed, or its process has died: who is connected to it will notice. */
-void sim_object_close(struct sim_object *closed);
-/* The connection takes the message that the context is sending. */
-void sim_send_request(struct sim_object *context);
-/* Takes the packet's message. */
-void sim_transmit(const struct sim_packet *packet);
-/* To a context that receives. */
-void sim_give_request(struct sim_object *context, const struct sim_packet *packet);
+/* ---- nng_aio.c ---- */
 
-/* Takes a pending operation out of the context that has it. */
-void sim_network_give_up(const nng_aio *aio);
+void sim_aio_begin_world(void);
+/* An operation begins, at the end of the queue. False: it does not, or has ended already. */
+bool sim_aio_begin(nng_aio *aio, struct sim_queue *queue);
+/* It ends: the callback gets a context. */
+void sim_aio_finish(nng_aio *aio, int result, size_t count);
+void sim_queue_finish(struct sim_queue *queue, int result);
+size_t sim_aio_bytes(const nng_aio *aio); /* in its iov */
+/* What lies in its memory is nobody's any more, and shows when it is read. */
+void sim_aio_poison(nng_aio *aio);
+/* From here on its memory is the operation's. */
+void sim_aio_guard(nng_aio *aio);
+/* Fails when somebody wrote to it meanwhile. */
+void sim_aio_unguard(nng_aio *aio);
+
+/* ---- nng_dialers.c ---- */
+
+void sim_dialers_begin_world(void);
+void sim_dialers_forget(const struct sim_process *process);
+
+/* ---- nng_streams.c ---- */
+
+/* Goes on with the operations that can go on. */
+void sim_stream_send_on(struct nng_stream *stream);
+void sim_stream_receive_on(struct nng_stream *stream);
+void sim_stream_close(struct nng_stream *stream);
+
+/* ---- network.c ---- */
+
+/* A connection; returns the client's end. */
+struct nng_stream *sim_connect(struct sim_process *client, struct sim_process *server);
+/* The stream's owner has closed it or is dead: the peer will notice. */
+void sim_left(struct nng_stream *stream);
+/* The stream's out has more bytes: takes the messages that are whole. */
+void sim_transmit(struct nng_stream *stream);
 
 #endif

@@ -24,7 +24,7 @@
 #define REAL_SECONDS	 120u /* for a schedule that does not give way */
 #define BATCH		 32u  /* schedules of one child, which keeps what dead processes leave */
 #define DEATHS_MAX	 4u
-#define TURNS_USUAL	 4000u /* of an undisturbed attempt, roughly */
+#define TURNS_USUAL	 7000u /* of an undisturbed attempt, roughly */
 #define CALM_AFTER	 8u    /* attempts */
 #define DISK_OPERATIONS	 250u
 #define POWER_LOSSES_MAX 3u

@@ -3,9 +3,8 @@
  * die. Everything that happens in it follows from one seed.
  *
  * The simulation puts the world, not the product, in place of another: a test program is linked
- * with
- * --wrap for the functions of libc and pthreads that our libraries call (threads.c, disk.c), and
- * with functions of nng's names (network.c). Outside of a world, the wrapped functions are libc's.
+ * with --wrap for the functions of libc and pthreads that our libraries call (threads.c, disk.c),
+ * and with functions of nng's names (nng_*.c). Outside of a world, what is wrapped is libc's.
  *
  * A context is one thread of one simulated process, on a stack of its own. It runs until it blocks:
  * in a lock, a wait, a sleep, a disk's operation. Then the scheduler draws the next one among those

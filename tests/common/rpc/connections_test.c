@@ -3,17 +3,14 @@
 
 #include "common/base/clock.h"
 #include "tests/common/rpc/echo_service.h"
+#include "tests/common/rpc/raw_peer.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
 
-#include <netinet/in.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define LIMIT	 4u
@@ -83,38 +80,18 @@ static struct rpc_channel *connect_with(const char *token)
 	return echo_connect(rpc_server_url(server), &options);
 }
 
-/* A connection that makes the transport's handshake, over TCP or a local socket, and says nothing.
- */
+/* A connection that makes the transport's handshake and says nothing. */
 static int connect_silent(void)
 {
-	static const unsigned char greeting[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
-	const char *url = rpc_server_url(server);
-	int silent;
-	if (strncmp(url, "ipc://", 6) == 0) {
-		struct sockaddr_un address = {.sun_family = AF_UNIX};
-		snprintf(address.sun_path, sizeof(address.sun_path), "%s", url + 6);
-		silent = socket(AF_UNIX, SOCK_STREAM, 0);
-		ck_assert_int_eq(connect(silent, (void *)&address, sizeof(address)), 0);
-	} else {
-		const uint16_t port = (uint16_t)atoi(strrchr(url, ':') + 1);
-		const struct sockaddr_in address = {.sin_family = AF_INET,
-			.sin_port = htons(port),
-			.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-		silent = socket(AF_INET, SOCK_STREAM, 0);
-		ck_assert_int_eq(connect(silent, (const void *)&address, sizeof(address)), 0);
-	}
-	ck_assert_int_eq(send(silent, greeting, sizeof(greeting), MSG_NOSIGNAL), sizeof(greeting));
-	return silent;
+	return raw_connect_greeting(rpc_server_url(server));
 }
 
 static void is_refused(void)
 {
-	char byte;
 	const unsigned int before = atomic_load(&refused);
 	int silent = connect_silent();
 	/* It gets the server's greeting, and the end. */
-	while (recv(silent, &byte, 1, 0) > 0)
-		;
+	raw_drain(silent);
 	close(silent);
 	ck_assert_uint_eq(atomic_load(&refused), before + 1);
 	ck_assert_uint_eq(stats().connections_refused, before + 1);

@@ -98,7 +98,7 @@ void echo_wait_for(struct echo_service *echo, uint32_t count)
 	pthread_mutex_unlock(&echo->lock);
 }
 
-void echo_release(struct echo_service *echo, bool fail)
+uint32_t echo_release(struct echo_service *echo, bool fail)
 {
 	struct rpc_server_call *calls[ECHO_WAITING_MAX];
 	pthread_mutex_lock(&echo->lock);
@@ -113,6 +113,7 @@ void echo_release(struct echo_service *echo, bool fail)
 		else
 			rpc_server_call_reply(calls[i], &reply.base);
 	}
+	return count;
 }
 
 void echo_stop(struct echo_service *echo)
@@ -120,7 +121,7 @@ void echo_stop(struct echo_service *echo)
 	pthread_mutex_lock(&echo->lock);
 	echo->stopping = true;
 	pthread_mutex_unlock(&echo->lock);
-	echo_release(echo, false);
+	(void)echo_release(echo, false);
 }
 
 struct rpc_server *echo_open(struct echo_service *echo, const struct rpc_server_options *options)

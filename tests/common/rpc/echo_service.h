@@ -33,8 +33,8 @@ void echo_init(struct echo_service *echo);
 void echo_fini(struct echo_service *echo);
 /* Waits until so many Push calls wait. */
 void echo_wait_for(struct echo_service *echo, uint32_t count);
-/* Answers them, or fails them with UNAVAILABLE. */
-void echo_release(struct echo_service *echo, bool fail);
+/* Answers them, or fails them with UNAVAILABLE; gives how many. */
+uint32_t echo_release(struct echo_service *echo, bool fail);
 
 /* Answers those that wait and from now on every Push at once: a late repeat must not stay. */
 void echo_stop(struct echo_service *echo);

@@ -1,4 +1,5 @@
 /* tls+tcp, with certificates that openssl makes for the test; skipped where it is not installed. */
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "tests/common/rpc/echo_service.h"
 #include "tests/support/suite.h"
@@ -9,6 +10,8 @@
 
 #define WAIT_MS	 10000u
 #define SHORT_MS 500u
+#define ROUNDS	 40u
+#define GONE_S	 5.0
 
 static char directory[] = "rpc_tls_test.XXXXXX";
 
@@ -108,6 +111,36 @@ START_TEST(mutual_tls_admits_only_the_authoritys_clients)
 }
 END_TEST
 
+START_TEST(a_client_that_goes_at_once_leaves_nothing_behind)
+{
+	struct error err;
+	struct rpc_server_stats stats;
+	struct rpc_server *server = open_tls(NULL);
+	struct rpc_tls tls = {.ca_file = server_identity.cert};
+	struct rpc_channel_options options = {.tls = &tls, .connect_ms = WAIT_MS};
+	static unsigned char bytes[300000];
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
+		struct rpc_call *call;
+		Marquee__Ps__V1__PullRequest body;
+		/* It goes before the request is out, while it is served, or before the answer. */
+		const struct rpc_request request =
+			echo_request(&body, bytes, i % 2 ? sizeof(bytes) : 4, WAIT_MS);
+		assert_ok(rpc_call_new(&call, channel, &err), &err);
+		assert_ok(rpc_call_start(call, &request, &err), &err);
+		rpc_call_free(call);
+		rpc_channel_close(channel);
+	}
+	const uint64_t start_ns = clock_now_ns(clock_real());
+	do {
+		rpc_server_stats(server, &stats);
+		ck_assert_msg(clock_seconds_since(clock_real(), start_ns) < GONE_S,
+			"%llu connections are still there", (unsigned long long)stats.connections);
+	} while (stats.connections > 0);
+	close_tls(server);
+}
+END_TEST
+
 START_TEST(what_is_missing_or_no_pem_is_named)
 {
 	struct error err;
@@ -133,8 +166,9 @@ int main(void)
 {
 	const TTest *const cases[] = {calls_go_through_tls,
 		a_server_with_another_certificate_is_not_trusted,
-		mutual_tls_admits_only_the_authoritys_clients, what_is_missing_or_no_pem_is_named,
-		NULL};
+		mutual_tls_admits_only_the_authoritys_clients,
+		a_client_that_goes_at_once_leaves_nothing_behind,
+		what_is_missing_or_no_pem_is_named, NULL};
 	struct error err;
 	int result = TEST_SKIPPED;
 	if (mkdtemp(directory) && make_identity(&server_identity, "server") &&
