@@ -2,6 +2,7 @@
 #include "common/rpc/connections.h"
 
 #include "common/base/clock.h"
+#include "proto/rpc.pb-c.h"
 #include "tests/common/rpc/echo_service.h"
 #include "tests/common/rpc/raw_peer.h"
 #include "tests/support/scratch.h"
@@ -178,6 +179,51 @@ START_TEST(who_is_silent_keeps_a_place_for_five_seconds)
 }
 END_TEST
 
+/* Asks for the server's health with a token; the answer is read. */
+static void ask_with(int peer, const char *token)
+{
+	unsigned char frame[256], head[RAW_PREFIX_BYTES + 4];
+	Marquee__Rpc__V1__RequestHeader header = MARQUEE__RPC__V1__REQUEST_HEADER__INIT;
+	header.service = "marquee.health.v1.Health";
+	header.method = "Check";
+	header.deadline_ms = WAIT_MS;
+	header.job = "";
+	header.token = (ProtobufCBinaryData){strlen(token), (uint8_t *)token};
+	const size_t header_bytes = protobuf_c_message_get_packed_size(&header.base);
+	const size_t size = rpc_frame_prefix_bytes(header_bytes, 0);
+	ck_assert_uint_le(size, sizeof(frame));
+	rpc_frame_write(frame, RPC_FRAME_REQUEST, header_bytes, 0, 0);
+	protobuf_c_message_pack(&header.base, frame + RPC_FRAME_FIXED_BYTES);
+	const struct link_route route = link_route_of(1);
+	const size_t prefix = raw_prefix(head, false, 4 + size);
+	memcpy(head + prefix, route.bytes, 4);
+	raw_send(peer, head, prefix + 4);
+	raw_send(peer, frame, size);
+	raw_receive(peer, head, prefix + 4);
+}
+
+START_TEST(a_wrong_token_keeps_a_place_no_longer_than_silence)
+{
+	int wrong[LIMIT];
+	open_all("tcp://127.0.0.1:0", "secret");
+	for (uint32_t i = 0; i < LIMIT; i++) {
+		unsigned char greeting[RAW_GREETING_BYTES];
+		wrong[i] = connect_silent();
+		raw_receive(wrong[i], greeting, sizeof(greeting));
+		ask_with(wrong[i], "secrex");
+	}
+	wait_for_connections(LIMIT);
+	atomic_fetch_add(&time_ns, 5 * NS_PER_S);
+	struct rpc_channel *worker = connect_with("secret");
+	wait_for_connections(1);
+	works(worker);
+	rpc_channel_close(worker);
+	for (uint32_t i = 0; i < LIMIT; i++)
+		close(wrong[i]);
+	close_all();
+}
+END_TEST
+
 START_TEST(a_limit_that_cannot_be_is_refused)
 {
 	struct error err;
@@ -193,7 +239,8 @@ int main(void)
 {
 	const TTest *const cases[] = {
 		connections_beyond_the_limit_are_refused_and_told_with_their_address,
-		who_is_silent_keeps_a_place_for_five_seconds, a_limit_that_cannot_be_is_refused,
-		NULL};
+		who_is_silent_keeps_a_place_for_five_seconds,
+		a_wrong_token_keeps_a_place_no_longer_than_silence,
+		a_limit_that_cannot_be_is_refused, NULL};
 	return run_cases("connections", cases);
 }

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LIMIT	 ((size_t)1 << 20)
@@ -71,6 +72,29 @@ START_TEST(what_was_corked_comes_whole_and_in_order)
 	link_cork(pair.link);
 	link_uncork(pair.link);
 	link_pair_wait_sent(&pair, 3 * CORKED);
+	link_pair_close(&pair);
+}
+END_TEST
+
+START_TEST(what_is_corked_stays_until_it_is_uncorked)
+{
+	struct link_pair pair;
+	uint32_t number, words[2];
+	char byte;
+	open_greeted(&pair);
+	/* When it has been told as sent nothing is being sent any more. */
+	send_words(&pair, 1, 0, 0);
+	link_pair_wait_sent(&pair, 1);
+	receive_words(&pair, &number, words);
+	link_cork(pair.link);
+	send_words(&pair, 2, 0, 1);
+	send_words(&pair, 3, 0, 2);
+	ck_assert_int_eq(recv(pair.peer, &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+	link_uncork(pair.link);
+	for (uint32_t i = 2; i <= 3; i++) {
+		receive_words(&pair, &number, words);
+		ck_assert_uint_eq(number, i);
+	}
 	link_pair_close(&pair);
 }
 END_TEST
@@ -258,7 +282,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {what_was_corked_comes_whole_and_in_order,
-		threads_send_while_another_corks, what_a_closed_connection_drops_is_told_once,
+		what_is_corked_stays_until_it_is_uncorked, threads_send_while_another_corks,
+		what_a_closed_connection_drops_is_told_once,
 		what_a_peer_that_goes_did_not_take_is_told_once,
 		the_last_reference_may_go_while_messages_are_on_their_way,
 		who_waits_for_a_peer_that_does_not_read_is_freed_by_closing,
