@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define DRAIN_TIMEOUT_MS 1000u
+#define LOST_TIMEOUT_MS	 3000u /* for an mpirun that is ending by itself */
 #define NEVER		 UINT64_MAX
 
 enum phase {
@@ -42,6 +43,7 @@ struct attempt {
 	enum phase phase;
 	uint64_t start_ns;
 	uint64_t deadline_ns;	/* of the phase, or NEVER */
+	struct error lost;	/* a rank that failed while mpirun goes on; OK: none */
 	uint32_t ready;		/* servers */
 	struct last_words said; /* by the workers */
 	bool began;		/* the workers: their training */
@@ -198,23 +200,24 @@ static void on_end(struct attempt *attempt, struct process *process)
 
 /*
  * When what stands between mpirun and its ranks is killed, these go on and mpirun waits for them:
- * it would wait for ever if one were killed, too, while the others wait for it in MPI_Finalize.
+ * it would wait for ever if one were killed, too, while the others wait for it in MPI_Finalize. But
+ * when mpirun itself is ending the job, that may be one of the ranks that it has killed, and it
+ * ends soon and says why: that is waited for.
  */
 static void look_for_orphans(struct attempt *attempt)
 {
 	struct process rank;
-	struct error err;
 	char how[PROCESS_END_SIZE];
-	while (attempt->phase == PHASE_WORKING &&
+	while (attempt->phase == PHASE_WORKING && attempt->lost.status == STATUS_OK &&
 		orphans_failed(attempt->processes, process_count(attempt),
 			attempt->programs->worker, &rank)) {
 		process_end_text(&rank, how);
-		error_set(&err, STATUS_ABORTED,
+		error_set(&attempt->lost, STATUS_ABORTED,
 			"a worker (pid %jd) failed first, which mpirun had lost: it %s after "
 			"%.1f s; the others were ended",
 			(intmax_t)rank.pid, how,
 			clock_seconds_since(attempt->options->clock, attempt->start_ns));
-		fail_curably(attempt, &err);
+		enter(attempt, PHASE_WORKING, LOST_TIMEOUT_MS);
 	}
 }
 
@@ -268,6 +271,8 @@ static void on_deadline(struct attempt *attempt)
 		attempt->phase = PHASE_DONE;
 		break;
 	case PHASE_WORKING:
+		fail_curably(attempt, &attempt->lost);
+		break;
 	case PHASE_DONE:
 		break;
 	}

@@ -245,6 +245,24 @@ START_TEST(a_killed_rank_that_mpirun_has_lost_does_not_hold_the_job)
 }
 END_TEST
 
+START_TEST(a_rank_that_an_ending_mpirun_killed_is_not_the_cause)
+{
+	struct stage stage;
+	struct error err = {0};
+	/* Its parent is gone before it, so the launcher hears of it before mpirun ends. */
+	stage_open_restarted(&stage, "if [ \"$1\" = rank ]; then kill -9 $$; fi\n"
+				     "echo begins\n"
+				     "(\"$0\" rank &)\n"
+				     "sleep 0.3; echo 'worker: worker 0: it was me' >&2\n"
+				     "exit 1");
+	assert_ok(stage_run(&stage, &err), &err);
+	ck_assert_uint_eq(stage.report.restarts, 1);
+	ck_assert_ptr_null(strstr(stage.report.failures[0], "which mpirun had lost"));
+	ck_assert_ptr_nonnull(strstr(stage.report.failures[0], "it was me"));
+	stage_close(&stage);
+}
+END_TEST
+
 /* A wrapper's helper is no rank, and a rank that has succeeded no failure. */
 START_TEST(other_orphans_are_no_failure)
 {
@@ -263,7 +281,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {a_killed_rank_that_mpirun_has_lost_does_not_hold_the_job,
-		other_orphans_are_no_failure,
+		a_rank_that_an_ending_mpirun_killed_is_not_the_cause, other_orphans_are_no_failure,
 		a_worker_that_fails_at_work_is_started_again_and_told_to_go_on,
 		what_the_workers_said_is_the_failures_cause_with_the_servers_names,
 		words_that_are_passed_on_after_mpirun_has_ended_are_heard,
