@@ -14,7 +14,7 @@
 /* A sleep at most: one who is stopped just before it would have woken others is not missed. */
 #define SLEEP_MAX_NS UINT64_C(100000000)
 #define NAMED_MAX    4u /* workers named in a message; the others are counted */
-#define NAMES_SIZE   80
+#define NAMES_SIZE   256
 
 /*
  * No lock: a worker that is stopped or killed, wherever it is, takes nothing with it that others
@@ -26,6 +26,7 @@ struct comm_shared_memory {
 	atomic_uint sleepers;					/* on it */
 	atomic_bool left;					/* some worker has */
 	_Alignas(64) atomic_uint_fast64_t announced[LANES_MAX]; /* turns, by worker */
+	atomic_uint asked[LANES_MAX]; /* whose shard a worker waits for, and 1; 0: no one's */
 	/* Behind it, page-aligned, the places: [COMM_TURNS_KEPT][workers]. */
 };
 
@@ -43,8 +44,10 @@ void comm_shared_prepare(void *memory)
 	atomic_init(&head->wakes, 0);
 	atomic_init(&head->sleepers, 0);
 	atomic_init(&head->left, false);
-	for (uint32_t w = 0; w < LANES_MAX; w++)
+	for (uint32_t w = 0; w < LANES_MAX; w++) {
 		atomic_init(&head->announced[w], 0);
+		atomic_init(&head->asked[w], 0);
+	}
 }
 
 void *comm_shared_place(const struct comm_shared *shared, uint64_t turn, uint32_t worker)
@@ -79,7 +82,18 @@ void comm_shared_announce(struct comm_shared *shared)
 		wake_all(memory);
 }
 
-/* " 2" or "s 2, 3": who have not announced the turn. Returns their number. */
+void comm_shared_asks(struct comm_shared *shared, uint32_t host)
+{
+	atomic_store(&shared->memory->asked[shared->comm.rank], host + 1);
+}
+
+void comm_shared_is_answered(struct comm_shared *shared)
+{
+	atomic_store(&shared->memory->asked[shared->comm.rank], 0);
+}
+
+/* " 2" or "s 2 (waits for the shard of 1), 3": who have not announced the turn, and whether they
+ * can: what they wait for themselves may be the one that hangs. Returns their number. */
 static uint32_t name_missing(
 	const struct comm_shared *shared, uint64_t turn, char names[static NAMES_SIZE])
 {
@@ -89,8 +103,12 @@ static uint32_t name_missing(
 	for (uint32_t w = 0; w < shared->comm.workers; w++) {
 		if (atomic_load(&shared->memory->announced[w]) > turn || ++missing > NAMED_MAX)
 			continue;
+		const uint32_t asked = atomic_load(&shared->memory->asked[w]);
 		used += (size_t)snprintf(
 			list + used, sizeof(list) - used, "%s%u", missing > 1 ? ", " : "", w);
+		if (asked > 0)
+			used += (size_t)snprintf(list + used, sizeof(list) - used,
+				" (waits for the shard of worker %u)", asked - 1);
 	}
 	if (missing > NAMED_MAX)
 		snprintf(list + used, sizeof(list) - used, " and %u more", missing - NAMED_MAX);
@@ -111,7 +129,7 @@ static enum status waited_in_vain(const struct comm_shared *shared, uint64_t tur
 static void tell_late(const struct comm_shared *shared, uint64_t turn, const char *what)
 {
 	const struct comm_patience *patience = &shared->comm.patience;
-	char names[NAMES_SIZE], text[256];
+	char names[NAMES_SIZE], text[ERROR_MESSAGE_SIZE];
 	uint32_t teller = 0;
 	while (atomic_load(&shared->memory->announced[teller]) <= turn)
 		teller++;

@@ -70,6 +70,13 @@ MUST_CHECK enum status comm_shared_wait(struct comm_shared *comm, uint64_t turn,
 	const char *what, struct error *err);
 
 /*
+ * Between these two calls this worker waits for an answer that rank `host` gives outside of the
+ * turns. Who waits in vain for this worker meanwhile says so: it is the host that may hang.
+ */
+void comm_shared_asks(struct comm_shared *comm, uint32_t host);
+void comm_shared_is_answered(struct comm_shared *comm);
+
+/*
  * After a turn that was waited for and before the next one is announced: this worker's part of a
  * dense sum that is under way. All workers do it, at the same turn. Without a sum nothing happens.
  */

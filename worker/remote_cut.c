@@ -34,9 +34,10 @@ static enum status tell(
 	for (uint32_t s = 0; s < started; s++) {
 		struct rpc_reply reply;
 		struct error failure;
-		struct rpc_call *call =
-			bulk ? remote->servers[s].bulk_calls[0] : remote->servers[s].call;
-		enum status one = rpc_call_wait(call, &reply, &failure);
+		const struct remote_server *server = &remote->servers[s];
+		struct rpc_call *call = bulk ? server->bulk_calls[0] : server->call;
+		enum status one = bulk ? rpc_call_wait(call, &reply, &failure)
+				       : remote_wait(remote, server, call, &reply, &failure);
 		rpc_call_release(call);
 		if (one != STATUS_OK && status == STATUS_OK)
 			status = error_set(err, one, "%s", failure.message);

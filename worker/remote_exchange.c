@@ -240,17 +240,18 @@ static uint64_t staleness(const struct params_step *step, const Marquee__Ps__V1_
 	return reply->step < step->pull_step ? step->pull_step - reply->step : 0;
 }
 
-static enum status finish(struct remote_leg *leg, const char *url, struct error *err)
+static enum status finish(struct remote *remote, struct remote_leg *leg,
+	const struct remote_server *server, struct error *err)
 {
 	const struct params_step *step = leg->step;
 	struct rpc_reply reply;
-	enum status status = rpc_call_wait(leg->call, &reply, err);
+	enum status status = remote_wait(remote, server, leg->call, &reply, err);
 	if (status != STATUS_OK || !step->has_pull)
 		return status;
 	const size_t wanted = remote_reply_bytes(leg);
 	if (reply.raw.size != wanted)
 		return error_set(err, STATUS_DATA_LOSS, "%s: %zu bytes of rows came, expected %zu",
-			url, reply.raw.size, wanted);
+			rpc_channel_url(server->channel), reply.raw.size, wanted);
 	leg->staleness = staleness(step, (const Marquee__Ps__V1__PullReply *)reply.body);
 	if (leg->remote->dtype == WIRE_BF16)
 		status = widen(leg, reply.raw, err);
@@ -354,7 +355,7 @@ static enum status finish_legs(struct remote *remote, struct remote_slot *slot, 
 	for (uint32_t s = 0; s < started; s++) {
 		struct remote_leg *leg = &slot->legs[s];
 		struct error failure;
-		if (finish(leg, rpc_channel_url(remote->servers[s].channel), &failure) != STATUS_OK)
+		if (finish(remote, leg, &remote->servers[s], &failure) != STATUS_OK)
 			first = add_failure(first, err, &failure);
 		if (leg->step->has_pull && leg->staleness > remote->params.staleness)
 			remote->params.staleness = leg->staleness;

@@ -80,6 +80,11 @@ static inline const ProtobufCServiceDescriptor *remote_service(void)
 	return &marquee__ps__v1__parameter_server__descriptor;
 }
 
+/* rpc_call_wait() of a call to the server, on the worker's own thread: the others may know of it.
+ */
+MUST_CHECK enum status remote_wait(struct remote *remote, const struct remote_server *server,
+	struct rpc_call *call, struct rpc_reply *ret, struct error *err);
+
 /* One blocking call; on success *ret is the reply, borrowed until the server's next call. */
 MUST_CHECK enum status remote_ask(struct remote *remote, struct remote_server *server,
 	const char *method, const ProtobufCMessage *body, struct rpc_reply *ret, struct error *err);

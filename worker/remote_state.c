@@ -1,9 +1,30 @@
 /* The rare calls: what the servers hold is read, set, digested and audited. */
 #include "common/base/memory.h"
+#include "worker/comm_shared.h"
 #include "worker/remote_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum status remote_wait(struct remote *remote, const struct remote_server *server,
+	struct rpc_call *call, struct rpc_reply *ret, struct error *err)
+{
+	struct remote_shared *shared = remote->shared;
+	if (shared)
+		comm_shared_asks(shared->comm, (uint32_t)(server - remote->servers));
+	enum status status = rpc_call_wait(call, ret, err);
+	/* Without an answer others may give up at the same moment, and still name the right one. */
+	if (shared && status == STATUS_OK)
+		comm_shared_is_answered(shared->comm);
+	return status;
+}
+
+static enum status ask(struct remote *remote, const struct remote_server *server,
+	const struct rpc_request *request, struct rpc_reply *ret, struct error *err)
+{
+	enum status status = rpc_call_start(server->call, request, err);
+	return status == STATUS_OK ? remote_wait(remote, server, server->call, ret, err) : status;
+}
 
 enum status remote_ask(struct remote *remote, struct remote_server *server, const char *method,
 	const ProtobufCMessage *body, struct rpc_reply *ret, struct error *err)
@@ -14,7 +35,7 @@ enum status remote_ask(struct remote *remote, struct remote_server *server, cons
 		.body = body,
 		.deadline_ms = remote->deadline_ms,
 	};
-	return rpc_call_blocking(server->call, &request, ret, err);
+	return ask(remote, server, &request, ret, err);
 }
 
 static enum status snapshot_server(struct remote *remote, struct remote_server *server,
@@ -108,7 +129,7 @@ static enum status restore_chunk(struct remote *remote, uint32_t table, const ui
 			.write_raw = write_restore,
 			.context = &part,
 		};
-		status = rpc_call_blocking(server->call, &request, &reply, err);
+		status = ask(remote, server, &request, &reply, err);
 	}
 	for (uint32_t s = 0; s < remote->server_count; s++)
 		routes_fini(push[s]);

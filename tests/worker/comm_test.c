@@ -289,6 +289,37 @@ START_TEST(a_wait_in_vain_ends_and_names_who_is_missing)
 }
 END_TEST
 
+/* Worker 2 cannot come either: it waits for an answer of worker 1, which is elsewhere. */
+static void wait_for_one_that_asks(void *context, struct comm *comm)
+{
+	struct error error;
+	atomic_uint *waited = context;
+	if (comm->rank > 0) {
+		if (comm->rank == 2)
+			comm_shared_asks(comm->shared, 1);
+		atomic_fetch_add(waited, 1);
+		while (atomic_load(waited) < 3)
+			sched_yield();
+		return;
+	}
+	while (atomic_load(waited) < 2)
+		sched_yield();
+	const uint64_t turn = comm->shared->turn;
+	comm_shared_announce(comm->shared);
+	assert_fails(comm_shared_wait(comm->shared, turn, 0.05, "push of a step", &error),
+		STATUS_DEADLINE_EXCEEDED, &error,
+		"push of a step: waited 0.05 s for workers 1, 2 (waits for the shard of worker "
+		"1): ");
+	atomic_fetch_add(waited, 1);
+}
+
+START_TEST(whom_a_missing_worker_waits_for_is_named_too)
+{
+	atomic_uint waited = 0;
+	thread_group_run(3, wait_for_one_that_asks, &waited);
+}
+END_TEST
+
 struct late {
 	atomic_uint told;
 	char text[256];
@@ -404,6 +435,7 @@ int main(void)
 		lane_sums_have_the_same_bits_for_every_number_of_workers, one_failure_is_everybodys,
 		nobody_waits_for_a_worker_after_a_failure_that_all_know,
 		a_wait_in_vain_ends_and_names_who_is_missing,
+		whom_a_missing_worker_waits_for_is_named_too,
 		who_comes_late_is_named_once_and_waited_for,
 		a_process_that_is_killed_takes_nothing_with_it,
 		a_wait_for_a_worker_that_left_ends_at_once, NULL};

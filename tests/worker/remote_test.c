@@ -2,6 +2,8 @@
 #include "common/base/clock.h"
 #include "pserver/service.h"
 #include "tests/support/suite.h"
+#include "tests/support/thread_comm.h"
+#include "worker/comm_shared.h"
 #include "worker/params_remote.h"
 
 #include <string.h>
@@ -11,7 +13,7 @@
 #define IDS	64u
 
 static struct params *join_as(const char *const *urls, uint32_t url_count, uint32_t worker,
-	uint32_t workers, enum train_mode mode, double deadline_s)
+	uint32_t workers, enum train_mode mode, double deadline_s, struct comm_shared *shared)
 {
 	const struct table_spec table = {.name = "t",
 		.dim = DIM,
@@ -28,6 +30,7 @@ static struct params *join_as(const char *const *urls, uint32_t url_count, uint3
 		.incarnation = 1,
 		.connect_timeout_s = 10,
 		.deadline_s = deadline_s,
+		.shared = shared,
 		.clock = clock_real(),
 	};
 	struct params *params;
@@ -38,7 +41,7 @@ static struct params *join_as(const char *const *urls, uint32_t url_count, uint3
 
 static struct params *join(const char *const *urls, uint32_t worker, double deadline_s)
 {
-	return join_as(urls, SERVERS, worker, 2, MODE_SYNC, deadline_s);
+	return join_as(urls, SERVERS, worker, 2, MODE_SYNC, deadline_s, NULL);
 }
 
 static void open_servers(struct ps_server **servers, const char **urls, uint32_t count)
@@ -77,6 +80,57 @@ START_TEST(a_dead_server_is_named_beside_one_that_only_waits_for_a_worker)
 	params_free(second);
 	params_free(first);
 	ps_server_close(servers[0]);
+}
+END_TEST
+
+struct asking {
+	const char *urls[SERVERS];
+	struct ps_server *servers[SERVERS];
+};
+
+static void ask_a_server_that_is_gone(struct params *params)
+{
+	uint64_t ids[IDS];
+	float rows[IDS * DIM];
+	struct error error;
+	for (uint64_t i = 0; i < IDS; i++)
+		ids[i] = i;
+	const struct params_pull pull = {.count = IDS, .ids = ids, .rows = rows};
+	const struct params_step step = {.has_pull = true, .pulls = &pull, .pull_count = 1};
+	assert_fails(params->operations->exchange(params, &step, &error), STATUS_UNAVAILABLE,
+		&error, "no server answered within 3 s");
+}
+
+/* Worker 1 asks; worker 0 waits for it, again and again, until it hears whom that one waits for. */
+static void wait_for_one_that_asks(void *context, struct comm *comm)
+{
+	struct asking *asking = context;
+	struct error error = {0};
+	if (comm->rank == 1) {
+		struct params *params =
+			join_as(asking->urls, SERVERS, 1, 2, MODE_SYNC, 3, comm->shared);
+		ps_server_close(asking->servers[1]);
+		ask_a_server_that_is_gone(params);
+		params_free(params);
+		return;
+	}
+	const uint64_t turn = comm->shared->turn;
+	comm_shared_announce(comm->shared);
+	do
+		ck_assert_int_eq(comm_shared_wait(comm->shared, turn, 0.02, "push", &error),
+			STATUS_DEADLINE_EXCEEDED);
+	while (strcmp(error.message, "push: waited 0.02 s for worker 1: stopped, or hanging?") ==
+		0);
+	ck_assert_str_eq(error.message, "push: waited 0.02 s for worker 1 (waits for the shard of "
+					"worker 1): stopped, or hanging?");
+}
+
+START_TEST(who_waits_for_a_worker_hears_which_shard_that_one_waits_for)
+{
+	struct asking asking;
+	open_servers(asking.servers, asking.urls, SERVERS);
+	thread_group_run(2, wait_for_one_that_asks, &asking);
+	ps_server_close(asking.servers[0]);
 }
 END_TEST
 
@@ -130,7 +184,7 @@ START_TEST(exchanges_in_flight_show_their_rows_where_they_arrived)
 		struct flight flights[PARAMS_SLOTS];
 		struct error error;
 		open_servers(servers, urls, count);
-		struct params *params = join_as(urls, count, 0, 1, MODE_ASYNC, 10);
+		struct params *params = join_as(urls, count, 0, 1, MODE_ASYNC, 10, NULL);
 		const struct params_operations *operations = params->operations;
 		for (uint32_t s = 0; s < PARAMS_SLOTS; s++) {
 			prepare(&flights[s], s, gradients);
@@ -153,6 +207,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {exchanges_in_flight_show_their_rows_where_they_arrived,
-		a_dead_server_is_named_beside_one_that_only_waits_for_a_worker, NULL};
+		a_dead_server_is_named_beside_one_that_only_waits_for_a_worker,
+		who_waits_for_a_worker_hears_which_shard_that_one_waits_for, NULL};
 	return run_cases("remote parameter client", cases);
 }
