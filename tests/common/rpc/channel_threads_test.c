@@ -30,15 +30,12 @@ static atomic_bool stop;
 static void open_server(void)
 {
 	const struct rpc_server_options options = {.url = url};
-	echo_init(&echo);
 	server = echo_open(&echo, &options);
 }
 
 static void close_server(void)
 {
-	echo_stop(&echo);
-	rpc_server_close(server);
-	echo_fini(&echo);
+	echo_close(&echo, server);
 }
 
 /* On a local socket: whoever connects in vain to a port of the loopback may get it for itself. */
@@ -58,14 +55,6 @@ static void close_all(void)
 	rpc_channel_close(channel);
 	close_server();
 	scratch_close(directory);
-}
-
-static struct rpc_call *new_call(void)
-{
-	struct error err;
-	struct rpc_call *call;
-	assert_ok(rpc_call_new(&call, channel, &err), &err);
-	return call;
 }
 
 /* A call whose words are its own; its answer is looked at. */
@@ -92,7 +81,7 @@ static enum status call_once(struct rpc_call *call, uint32_t name, uint32_t dead
 static void *call_until_stopped(void *context)
 {
 	const uint32_t thread = (uint32_t)(uintptr_t)context;
-	struct rpc_call *call = new_call();
+	struct rpc_call *call = echo_call_new(channel);
 	for (uint32_t i = 0; !atomic_load(&stop); i++) {
 		const uint32_t deadline_ms = thread % 2 ? DEADLINE_MS : SHORT_MS;
 		const enum status status = call_once(call, thread << 24 | i, deadline_ms);
@@ -140,7 +129,7 @@ END_TEST
 static void *give_up_many(void *context)
 {
 	const uint32_t thread = (uint32_t)(uintptr_t)context;
-	struct rpc_call *call = new_call();
+	struct rpc_call *call = echo_call_new(channel);
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		struct error err;
 		Marquee__Ps__V1__PullRequest body;
@@ -186,7 +175,7 @@ START_TEST(who_reads_for_all_may_end_before_them)
 		.deadline_ms = SHORT_MS,
 	};
 	open_all();
-	call = new_call();
+	call = echo_call_new(channel);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, give_up_many, (void *)i);
 	for (uint32_t i = 0; i < 5; i++)

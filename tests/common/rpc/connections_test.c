@@ -50,15 +50,12 @@ static void open_all(const char *url, const char *token)
 		.refused_context = &echo,
 		.clock = &clock};
 	atomic_store(&refused, 0);
-	echo_init(&echo);
 	server = echo_open(&echo, &options);
 }
 
 static void close_all(void)
 {
-	echo_stop(&echo);
-	rpc_server_close(server);
-	echo_fini(&echo);
+	echo_close(&echo, server);
 }
 
 static struct rpc_server_stats stats(void)
@@ -102,12 +99,11 @@ static void is_refused(void)
 static void works(struct rpc_channel *channel)
 {
 	struct error err;
-	struct rpc_call *call;
+	struct rpc_call *call = echo_call_new(channel);
 	struct rpc_reply reply;
 	struct rpc_call_traffic traffic;
 	Marquee__Ps__V1__PullRequest body;
 	const struct rpc_request request = echo_request(&body, "here", 4, WAIT_MS);
-	assert_ok(rpc_call_new(&call, channel, &err), &err);
 	assert_ok(rpc_call_blocking(call, &request, &reply, &err), &err);
 	rpc_call_traffic(call, &traffic);
 	ck_assert_uint_eq(traffic.messages, 2); /* its connection was never lost */

@@ -1,8 +1,15 @@
 #include "tests/common/rpc/echo_service.h"
 
+#include "common/base/clock.h"
+#include "common/rpc/frame.h"
+#include "proto/rpc.pb-c.h"
 #include "tests/support/suite.h"
 
 #include <string.h>
+
+#define WAIT_MS 10000u
+
+const struct rpc_server_options echo_any_port = {.url = "tcp://127.0.0.1:0"};
 
 static void echo_pull(Marquee__Ps__V1__ParameterServer_Service *service,
 	const Marquee__Ps__V1__PullRequest *input, Marquee__Ps__V1__PullReply_Closure closure,
@@ -69,7 +76,7 @@ static void echo_stats(Marquee__Ps__V1__ParameterServer_Service *service,
 	closure(&reply, closure_data);
 }
 
-void echo_init(struct echo_service *echo)
+static void init(struct echo_service *echo)
 {
 	static const Marquee__Ps__V1__ParameterServer_Service service = {
 		.base = {&marquee__ps__v1__parameter_server__descriptor,
@@ -82,12 +89,6 @@ void echo_init(struct echo_service *echo)
 	*echo = (struct echo_service){.service = service};
 	pthread_mutex_init(&echo->lock, NULL);
 	pthread_cond_init(&echo->changed, NULL);
-}
-
-void echo_fini(struct echo_service *echo)
-{
-	pthread_cond_destroy(&echo->changed);
-	pthread_mutex_destroy(&echo->lock);
 }
 
 void echo_wait_for(struct echo_service *echo, uint32_t count)
@@ -116,21 +117,33 @@ uint32_t echo_release(struct echo_service *echo, bool fail)
 	return count;
 }
 
-void echo_stop(struct echo_service *echo)
-{
-	pthread_mutex_lock(&echo->lock);
-	echo->stopping = true;
-	pthread_mutex_unlock(&echo->lock);
-	(void)echo_release(echo, false);
-}
-
 struct rpc_server *echo_open(struct echo_service *echo, const struct rpc_server_options *options)
 {
 	struct error err;
 	struct rpc_server *server;
 	ProtobufCService *services[] = {&echo->service.base};
+	init(echo);
 	assert_ok(rpc_server_open(&server, options, services, 1, &err), &err);
 	return server;
+}
+
+void echo_close(struct echo_service *echo, struct rpc_server *server)
+{
+	/* From now on every Push is answered at once: a late repeat must not stay. */
+	pthread_mutex_lock(&echo->lock);
+	echo->stopping = true;
+	pthread_mutex_unlock(&echo->lock);
+	(void)echo_release(echo, false);
+	rpc_server_close(server);
+	pthread_cond_destroy(&echo->changed);
+	pthread_mutex_destroy(&echo->lock);
+}
+
+void echo_close_in_time(struct echo_service *echo, struct rpc_server *server)
+{
+	const uint64_t start_ns = clock_now_ns(clock_real());
+	echo_close(echo, server);
+	ck_assert(clock_seconds_since(clock_real(), start_ns) < ECHO_CLOSE_S);
 }
 
 struct rpc_channel *echo_connect(const char *url, const struct rpc_channel_options *options)
@@ -155,4 +168,51 @@ struct rpc_request echo_request(
 		.write_raw = rpc_write_bytes,
 		.context = (void *)raw,
 	};
+}
+
+struct rpc_request echo_push_request(Marquee__Ps__V1__PushRequest *body, uint32_t deadline_ms)
+{
+	marquee__ps__v1__push_request__init(body);
+	return (struct rpc_request){
+		.service = &marquee__ps__v1__parameter_server__descriptor,
+		.method = "Push",
+		.body = &body->base,
+		.deadline_ms = deadline_ms,
+	};
+}
+
+struct rpc_call *echo_call_new(struct rpc_channel *channel)
+{
+	struct error err;
+	struct rpc_call *call;
+	assert_ok(rpc_call_new(&call, channel, &err), &err);
+	return call;
+}
+
+void echo_works(struct rpc_channel *channel)
+{
+	struct error err;
+	struct rpc_call *call = echo_call_new(channel);
+	struct rpc_reply reply;
+	Marquee__Ps__V1__PullRequest body;
+	const struct rpc_request request = echo_request(&body, "here", 4, WAIT_MS);
+	assert_ok(rpc_call_blocking(call, &request, &reply, &err), &err);
+	ck_assert_uint_eq(reply.raw.size, 4);
+	ck_assert_mem_eq(reply.raw.data, "here", 4);
+	rpc_call_free(call);
+}
+
+size_t echo_pull_frame(unsigned char *at, size_t raw_bytes, uint32_t deadline_ms)
+{
+	Marquee__Rpc__V1__RequestHeader header = MARQUEE__RPC__V1__REQUEST_HEADER__INIT;
+	header.service = "marquee.ps.v1.ParameterServer";
+	header.method = "Pull";
+	header.deadline_ms = deadline_ms;
+	header.job = "";
+	const size_t header_bytes = protobuf_c_message_get_packed_size(&header.base);
+	const size_t size = rpc_frame_prefix_bytes(header_bytes, 0) + raw_bytes;
+	memset(at, 0, size);
+	rpc_frame_write(at, RPC_FRAME_REQUEST, header_bytes, 0, raw_bytes);
+	protobuf_c_message_pack(&header.base, at + RPC_FRAME_FIXED_BYTES);
+	return size;
 }

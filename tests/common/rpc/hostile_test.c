@@ -30,18 +30,14 @@ static void open_peer(void)
 
 static void open_all(void)
 {
-	struct rpc_server_options options = {.url = "tcp://127.0.0.1:0"};
-	echo_init(&echo);
-	server = echo_open(&echo, &options);
+	server = echo_open(&echo, &echo_any_port);
 	open_peer();
 }
 
 static void close_all(void)
 {
 	nng_close(peer);
-	echo_stop(&echo);
-	rpc_server_close(server);
-	echo_fini(&echo);
+	echo_close(&echo, server);
 }
 
 /* A good request for Pull, with eight raw bytes; returns its size. */
@@ -160,7 +156,6 @@ START_TEST(a_message_that_is_too_long_ends_its_connection)
 	nng_msg *msg;
 	struct rpc_server_options options = {
 		.url = "tcp://127.0.0.1:0", .max_message_bytes = sizeof(bytes) - 1};
-	echo_init(&echo);
 	server = echo_open(&echo, &options);
 	open_peer();
 	ck_assert_int_eq(exchange(bytes, sizeof(bytes) - 1, NULL, 0), STATUS_INVALID_ARGUMENT);

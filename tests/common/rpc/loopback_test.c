@@ -1,5 +1,4 @@
-/* A channel and a server that talk to each other, and what either does when the other is odd. */
-#include "common/base/clock.h"
+/* A channel and a server that talk to each other, and what either refuses. */
 #include "tests/common/rpc/echo_service.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
@@ -9,7 +8,6 @@
 #include <string.h>
 
 #define WAIT_MS	  10000u
-#define SHORT_MS  150u
 #define CALLS	  12
 #define THREADS	  4
 #define ROUNDS	  200
@@ -18,40 +16,6 @@
 
 static struct echo_service echo;
 static struct rpc_server *server;
-
-static void open_echo(const struct rpc_server_options *options)
-{
-	echo_init(&echo);
-	server = echo_open(&echo, options);
-}
-
-static void close_echo(void)
-{
-	echo_stop(&echo);
-	rpc_server_close(server);
-	echo_fini(&echo);
-}
-
-static const struct rpc_server_options any_port = {.url = "tcp://127.0.0.1:0"};
-
-static struct rpc_call *new_call(struct rpc_channel *channel)
-{
-	struct error err;
-	struct rpc_call *call;
-	assert_ok(rpc_call_new(&call, channel, &err), &err);
-	return call;
-}
-
-static struct rpc_request push_request(Marquee__Ps__V1__PushRequest *body, uint32_t deadline_ms)
-{
-	marquee__ps__v1__push_request__init(body);
-	return (struct rpc_request){
-		.service = &marquee__ps__v1__parameter_server__descriptor,
-		.method = "Push",
-		.body = &body->base,
-		.deadline_ms = deadline_ms,
-	};
-}
 
 START_TEST(raw_data_comes_back_on_every_transport_and_in_every_size)
 {
@@ -67,9 +31,9 @@ START_TEST(raw_data_comes_back_on_every_transport_and_in_every_size)
 	for (size_t t = 0; t < TRANSPORT; t++) {
 		struct error err;
 		struct rpc_server_options options = {.url = urls[t]};
-		open_echo(&options);
+		server = echo_open(&echo, &options);
 		struct rpc_channel *channel = echo_connect(rpc_server_url(server), NULL);
-		struct rpc_call *call = new_call(channel);
+		struct rpc_call *call = echo_call_new(channel);
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
 			Marquee__Ps__V1__PullRequest body;
 			struct rpc_reply reply;
@@ -84,7 +48,7 @@ START_TEST(raw_data_comes_back_on_every_transport_and_in_every_size)
 		}
 		rpc_call_free(call);
 		rpc_channel_close(channel);
-		close_echo();
+		echo_close(&echo, server);
 	}
 	scratch_close(directory);
 }
@@ -93,9 +57,9 @@ END_TEST
 START_TEST(an_unknown_method_or_service_is_unimplemented)
 {
 	struct error err;
-	open_echo(&any_port);
+	server = echo_open(&echo, &echo_any_port);
 	struct rpc_channel *channel = echo_connect(rpc_server_url(server), NULL);
-	struct rpc_call *call = new_call(channel);
+	struct rpc_call *call = echo_call_new(channel);
 	Marquee__Ps__V1__PullRequest body;
 	struct rpc_reply reply;
 	struct rpc_request request = echo_request(&body, NULL, 0, WAIT_MS);
@@ -120,16 +84,16 @@ START_TEST(an_unknown_method_or_service_is_unimplemented)
 		"no method 'Pulk'");
 	rpc_call_free(call);
 	rpc_channel_close(channel);
-	close_echo();
+	echo_close(&echo, server);
 }
 END_TEST
 
 START_TEST(a_handlers_failure_arrives_with_its_status_and_words)
 {
 	struct error err;
-	open_echo(&any_port);
+	server = echo_open(&echo, &echo_any_port);
 	struct rpc_channel *channel = echo_connect(rpc_server_url(server), NULL);
-	struct rpc_call *call = new_call(channel);
+	struct rpc_call *call = echo_call_new(channel);
 	Marquee__Ps__V1__DigestRequest body = MARQUEE__PS__V1__DIGEST_REQUEST__INIT;
 	struct rpc_request request = {
 		.service = &marquee__ps__v1__parameter_server__descriptor,
@@ -143,7 +107,7 @@ START_TEST(a_handlers_failure_arrives_with_its_status_and_words)
 	ck_assert_ptr_nonnull(strstr(err.message, rpc_server_url(server)));
 	rpc_call_free(call);
 	rpc_channel_close(channel);
-	close_echo();
+	echo_close(&echo, server);
 }
 END_TEST
 
@@ -159,7 +123,7 @@ static void take_stats(const Marquee__Ps__V1__StatsReply *reply, void *closure_d
 START_TEST(generated_stubs_call_and_every_call_has_a_larger_sequence)
 {
 	struct error err;
-	open_echo(&any_port);
+	server = echo_open(&echo, &echo_any_port);
 	struct rpc_channel_options options = {.job = "the job", .worker = 3};
 	struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
 	struct rpc_stub stub;
@@ -178,21 +142,21 @@ START_TEST(generated_stubs_call_and_every_call_has_a_larger_sequence)
 	}
 	rpc_stub_fini(&stub);
 	rpc_channel_close(channel);
-	close_echo();
+	echo_close(&echo, server);
 }
 END_TEST
 
 START_TEST(calls_answered_later_do_not_hold_up_others)
 {
 	struct error err;
-	open_echo(&any_port);
+	server = echo_open(&echo, &echo_any_port);
 	struct rpc_channel *channel = echo_connect(rpc_server_url(server), NULL);
-	struct rpc_call *calls[CALLS], *other = new_call(channel);
+	struct rpc_call *calls[CALLS], *other = echo_call_new(channel);
 	struct rpc_reply reply;
 	Marquee__Ps__V1__PushRequest push;
 	for (int i = 0; i < CALLS; i++) {
-		calls[i] = new_call(channel);
-		struct rpc_request request = push_request(&push, WAIT_MS);
+		calls[i] = echo_call_new(channel);
+		struct rpc_request request = echo_push_request(&push, WAIT_MS);
 		assert_ok(rpc_call_start(calls[i], &request, &err), &err);
 	}
 	echo_wait_for(&echo, CALLS);
@@ -206,155 +170,17 @@ START_TEST(calls_answered_later_do_not_hold_up_others)
 	}
 	rpc_call_free(other);
 	rpc_channel_close(channel);
-	close_echo();
-}
-END_TEST
-
-START_TEST(a_call_ends_at_its_deadline)
-{
-	struct error err;
-	open_echo(&any_port);
-	struct rpc_channel *channel = echo_connect(rpc_server_url(server), NULL);
-	struct rpc_call *call = new_call(channel);
-	Marquee__Ps__V1__PushRequest body;
-	struct rpc_request request = push_request(&body, SHORT_MS);
-	struct rpc_reply reply;
-	uint64_t start_ns = clock_now_ns(clock_real());
-	assert_fails(rpc_call_blocking(call, &request, &reply, &err), STATUS_DEADLINE_EXCEEDED,
-		&err, "Push: no answer within 0.15 s");
-	ck_assert(clock_seconds_since(clock_real(), start_ns) >= 0.15);
-	/* The slot is good for another call. */
-	Marquee__Ps__V1__PullRequest pull;
-	request = echo_request(&pull, NULL, 0, WAIT_MS);
-	assert_ok(rpc_call_blocking(call, &request, &reply, &err), &err);
-	rpc_call_free(call);
-	rpc_channel_close(channel);
-	close_echo();
-}
-END_TEST
-
-START_TEST(an_attempt_without_an_answer_is_repeated)
-{
-	struct error err;
-	open_echo(&any_port);
-	struct rpc_channel_options options = {.attempt_ms = 50};
-	struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
-	struct rpc_call *call = new_call(channel);
-	Marquee__Ps__V1__PushRequest body;
-	struct rpc_request request = push_request(&body, 2 * SHORT_MS);
-	struct rpc_reply reply;
-	assert_fails(rpc_call_blocking(call, &request, &reply, &err), STATUS_UNAVAILABLE, &err,
-		"attempts");
-	struct rpc_channel_stats stats;
-	rpc_channel_stats(channel, &stats);
-	ck_assert_uint_gt(stats.attempts, stats.calls + 1);
-	rpc_call_free(call);
-	rpc_channel_close(channel);
-	close_echo();
-}
-END_TEST
-
-START_TEST(no_server_at_the_address_is_said_with_the_address)
-{
-	struct error err;
-	open_echo(&any_port);
-	char url[128];
-	snprintf(url, sizeof(url), "%s", rpc_server_url(server));
-	close_echo(); /* now the port is free */
-	struct rpc_channel *channel;
-	struct rpc_channel_options options = {.connect_ms = SHORT_MS};
-	assert_fails(rpc_channel_open(&channel, url, &options, &err), STATUS_UNAVAILABLE, &err,
-		"no server answered within 0.15 s: is pserver running there?");
-	ck_assert_ptr_nonnull(strstr(err.message, url));
-	assert_fails(rpc_channel_open(&channel, "htp:/x", &options, &err), STATUS_INVALID_ARGUMENT,
-		&err, "expected tcp://HOST:PORT");
-}
-END_TEST
-
-static void *open_later(void *context)
-{
-	struct rpc_server_options options = {.url = context};
-	server = echo_open(&echo, &options);
-	return NULL;
-}
-
-START_TEST(a_server_that_comes_later_is_found)
-{
-	open_echo(&any_port);
-	char url[128];
-	snprintf(url, sizeof(url), "%s", rpc_server_url(server));
-	close_echo();
-	echo_init(&echo);
-	pthread_t thread;
-	pthread_create(&thread, NULL, open_later, url);
-	struct rpc_channel *channel = echo_connect(url, NULL);
-	pthread_join(thread, NULL);
-	rpc_channel_close(channel);
-	close_echo();
-}
-END_TEST
-
-static void *release_when_waiting(void *context)
-{
-	(void)context;
-	echo_wait_for(&echo, 1);
-	echo_release(&echo, false);
-	return NULL;
-}
-
-START_TEST(a_call_outlives_its_server_when_another_takes_its_place)
-{
-	struct error err;
-	open_echo(&any_port);
-	char url[128];
-	snprintf(url, sizeof(url), "%s", rpc_server_url(server));
-	struct rpc_channel *channel = echo_connect(url, NULL);
-	struct rpc_call *call = new_call(channel);
-	Marquee__Ps__V1__PushRequest body;
-	struct rpc_request request = push_request(&body, WAIT_MS);
-	struct rpc_reply reply;
-	assert_ok(rpc_call_start(call, &request, &err), &err);
-	echo_wait_for(&echo, 1);
-	echo_release(&echo, true); /* UNAVAILABLE, as a server that shuts down says */
-	close_echo();
-	echo_init(&echo);
-	open_later(url);
-	pthread_t thread;
-	pthread_create(&thread, NULL, release_when_waiting, NULL);
-	assert_ok(rpc_call_wait(call, &reply, &err), &err);
-	pthread_join(thread, NULL);
-	rpc_call_free(call);
-	rpc_channel_close(channel);
-	close_echo();
-}
-END_TEST
-
-START_TEST(a_call_whose_server_died_ends_with_a_clear_error)
-{
-	struct error err;
-	open_echo(&any_port);
-	struct rpc_channel *channel = echo_connect(rpc_server_url(server), NULL);
-	struct rpc_call *call = new_call(channel);
-	Marquee__Ps__V1__PushRequest body;
-	struct rpc_request request = push_request(&body, 2 * SHORT_MS);
-	struct rpc_reply reply;
-	assert_ok(rpc_call_start(call, &request, &err), &err);
-	echo_wait_for(&echo, 1);
-	echo_release(&echo, true);
-	close_echo();
-	assert_fails(rpc_call_wait(call, &reply, &err), STATUS_UNAVAILABLE, &err, "0.3 s");
-	rpc_call_free(call);
-	rpc_channel_close(channel);
+	echo_close(&echo, server);
 }
 END_TEST
 
 START_TEST(a_token_is_asked_for_and_compared_whole)
 {
 	struct error err;
-	struct rpc_server_options options = any_port;
+	struct rpc_server_options options = echo_any_port;
 	options.token = "sesame";
 	options.token_bytes = 6;
-	open_echo(&options);
+	server = echo_open(&echo, &options);
 	static const char *const wrong[] = {"", "sesam", "sesames", "sesamE"};
 	struct rpc_channel *channel;
 	struct rpc_channel_options channel_options = {.connect_ms = WAIT_MS};
@@ -369,7 +195,7 @@ START_TEST(a_token_is_asked_for_and_compared_whole)
 	channel_options.token = "sesame";
 	channel_options.token_bytes = 6;
 	rpc_channel_close(echo_connect(rpc_server_url(server), &channel_options));
-	close_echo();
+	echo_close(&echo, server);
 }
 END_TEST
 
@@ -379,12 +205,12 @@ START_TEST(a_message_beyond_either_sides_limit_is_not_sent)
 	static unsigned char bytes[1 << 16];
 	struct rpc_channel_options small = {.max_message_bytes = 1 << 15};
 	for (int i = 0; i < 2; i++) {
-		struct rpc_server_options options = any_port;
+		struct rpc_server_options options = echo_any_port;
 		options.max_message_bytes = i == 0 ? 1 << 15 : 0;
-		open_echo(&options);
+		server = echo_open(&echo, &options);
 		struct rpc_channel *channel =
 			echo_connect(rpc_server_url(server), i == 0 ? NULL : &small);
-		struct rpc_call *call = new_call(channel);
+		struct rpc_call *call = echo_call_new(channel);
 		Marquee__Ps__V1__PullRequest body;
 		struct rpc_request request = echo_request(&body, bytes, sizeof(bytes), WAIT_MS);
 		struct rpc_reply reply;
@@ -394,7 +220,7 @@ START_TEST(a_message_beyond_either_sides_limit_is_not_sent)
 		assert_ok(rpc_call_blocking(call, &request, &reply, &err), &err);
 		rpc_call_free(call);
 		rpc_channel_close(channel);
-		close_echo();
+		echo_close(&echo, server);
 	}
 }
 END_TEST
@@ -419,20 +245,20 @@ END_TEST
 START_TEST(an_address_in_use_is_refused_with_the_address)
 {
 	struct error err;
-	open_echo(&any_port);
+	server = echo_open(&echo, &echo_any_port);
 	struct rpc_server *second;
 	struct rpc_server_options options = {.url = rpc_server_url(server)};
 	assert_fails(rpc_server_open(&second, &options, NULL, 0, &err), STATUS_ALREADY_EXISTS, &err,
 		"address in use");
 	ck_assert_ptr_nonnull(strstr(err.message, options.url));
-	close_echo();
+	echo_close(&echo, server);
 }
 END_TEST
 
 static void *call_many_times(void *context)
 {
 	struct rpc_channel *channel = context;
-	struct rpc_call *call = new_call(channel);
+	struct rpc_call *call = echo_call_new(channel);
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		struct error err;
 		Marquee__Ps__V1__PullRequest body;
@@ -450,7 +276,7 @@ static void *call_many_times(void *context)
 
 START_TEST(threads_share_a_channel)
 {
-	open_echo(&any_port);
+	server = echo_open(&echo, &echo_any_port);
 	struct rpc_channel *channel = echo_connect(rpc_server_url(server), NULL);
 	pthread_t threads[THREADS];
 	for (int i = 0; i < THREADS; i++)
@@ -459,7 +285,7 @@ START_TEST(threads_share_a_channel)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(echo.pulls, THREADS * ROUNDS);
 	rpc_channel_close(channel);
-	close_echo();
+	echo_close(&echo, server);
 }
 END_TEST
 
@@ -469,13 +295,7 @@ int main(void)
 		an_unknown_method_or_service_is_unimplemented,
 		a_handlers_failure_arrives_with_its_status_and_words,
 		generated_stubs_call_and_every_call_has_a_larger_sequence,
-		calls_answered_later_do_not_hold_up_others, a_call_ends_at_its_deadline,
-		an_attempt_without_an_answer_is_repeated,
-		no_server_at_the_address_is_said_with_the_address,
-		a_server_that_comes_later_is_found,
-		a_call_outlives_its_server_when_another_takes_its_place,
-		a_call_whose_server_died_ends_with_a_clear_error,
-		a_token_is_asked_for_and_compared_whole,
+		calls_answered_later_do_not_hold_up_others, a_token_is_asked_for_and_compared_whole,
 		a_message_beyond_either_sides_limit_is_not_sent,
 		addresses_that_others_reach_need_a_token,
 		an_address_in_use_is_refused_with_the_address, threads_share_a_channel, NULL};

@@ -40,15 +40,12 @@ static struct rpc_server *open_tls(const char *ca)
 {
 	struct rpc_tls tls = {server_identity.cert, server_identity.key, ca};
 	struct rpc_server_options options = {.url = "tls+tcp://127.0.0.1:0", .tls = &tls};
-	echo_init(&echo);
 	return echo_open(&echo, &options);
 }
 
 static void close_tls(struct rpc_server *server)
 {
-	echo_stop(&echo);
-	rpc_server_close(server);
-	echo_fini(&echo);
+	echo_close(&echo, server);
 }
 
 /* connect_ms: SHORT_MS, unless it is to succeed. */
@@ -70,8 +67,7 @@ START_TEST(calls_go_through_tls)
 	struct rpc_tls tls = {.ca_file = server_identity.cert};
 	struct rpc_channel_options options = {.tls = &tls, .connect_ms = WAIT_MS};
 	struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
-	struct rpc_call *call;
-	assert_ok(rpc_call_new(&call, channel, &err), &err);
+	struct rpc_call *call = echo_call_new(channel);
 	static unsigned char bytes[300000];
 	memset(bytes, 0x3c, sizeof(bytes));
 	Marquee__Ps__V1__PullRequest body;
@@ -121,12 +117,11 @@ START_TEST(a_client_that_goes_at_once_leaves_nothing_behind)
 	static unsigned char bytes[300000];
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
-		struct rpc_call *call;
+		struct rpc_call *call = echo_call_new(channel);
 		Marquee__Ps__V1__PullRequest body;
 		/* It goes before the request is out, while it is served, or before the answer. */
 		const struct rpc_request request =
 			echo_request(&body, bytes, i % 2 ? sizeof(bytes) : 4, WAIT_MS);
-		assert_ok(rpc_call_new(&call, channel, &err), &err);
 		assert_ok(rpc_call_start(call, &request, &err), &err);
 		rpc_call_free(call);
 		rpc_channel_close(channel);
