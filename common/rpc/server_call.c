@@ -24,6 +24,7 @@
 struct rpc_server_call {
 	struct rpc_server *server;
 	struct connection *connection; /* its link is held */
+	bool runs;		       /* it is counted as running; else it is refused */
 	struct link_route route;
 	struct buffer *message; /* the request */
 	struct rpc_bytes raw;
@@ -147,8 +148,12 @@ static bool may_go_on(const struct rpc_server *server, const struct connection *
 	       (server->unanswered < server->max_calls && connection->unanswered < most);
 }
 
-/* Counts a call that is about to be taken, when it may be. */
-static void count_call(struct connection *connection)
+/*
+ * Counts a call that is about to be taken, when it may be. False: the server closes. It waits for
+ * the calls that run and would wait for ever for those that keep coming, so the call does not
+ * count as one of them.
+ */
+static bool count_call(struct connection *connection)
 {
 	struct rpc_server *server = connection->connections->server;
 	pthread_mutex_lock(&server->lock);
@@ -161,10 +166,12 @@ static void count_call(struct connection *connection)
 	while (!may_go_on(server, connection))
 		pthread_cond_wait(&server->fewer, &server->lock);
 	server->waiting--;
-	server->running++;
+	const bool runs = !server->closing;
+	server->running += runs;
 	server->unanswered++;
 	connection->unanswered++;
 	pthread_mutex_unlock(&server->lock);
+	return runs;
 }
 
 /* The handler has answered. The server may be gone afterwards. */
@@ -191,15 +198,16 @@ void rpc_server_on_sent(void *context, uint32_t count)
 }
 
 /* A call that was counted did not come about, or ends without an answer. */
-static void drop_call(struct connection *connection)
+static void drop_call(struct connection *connection, bool runs)
 {
 	rpc_server_on_sent(connection, 1);
-	end_running(connection->connections->server);
+	if (runs)
+		end_running(connection->connections->server);
 }
 
 /* The message is the call's. False: without memory for it the client has to ask again. */
-static bool on_request(
-	struct connection *connection, struct buffer *message, const struct link_route *route)
+static bool on_request(struct connection *connection, struct buffer *message,
+	const struct link_route *route, bool runs)
 {
 	struct rpc_server *server = connection->connections->server;
 	struct rpc_server_call *call;
@@ -208,20 +216,18 @@ static bool on_request(
 	atomic_fetch_add_explicit(&server->bytes_received, message->length, memory_order_relaxed);
 	if (memory_zalloc(&call, 1, sizeof(*call), "server's call", NULL) != STATUS_OK) {
 		buffer_free(message);
-		drop_call(connection);
+		drop_call(connection, runs);
 		return false;
 	}
 	call->server = server;
 	call->connection = connection;
+	call->runs = runs;
 	(void)link_hold(connection->link);
 	call->route = *route;
 	call->message = message;
 	call->received_ns = clock_now_ns(server->clock);
 	call->record = &server->methods[server->method_count - 1];
-	pthread_mutex_lock(&server->lock);
-	const bool closing = server->closing;
-	pthread_mutex_unlock(&server->lock);
-	if (closing) {
+	if (!runs) {
 		error_set(&err, STATUS_UNAVAILABLE, "the server is shutting down");
 		refuse(call, &err);
 	} else if (read_request(call, &err) != STATUS_OK) {
@@ -236,15 +242,15 @@ static int serve(struct connection *connection)
 	for (;;) {
 		struct buffer *message;
 		struct link_route route;
-		count_call(connection);
+		const bool runs = count_call(connection);
 		const int rv = connection_next(connection, &message, &route);
 		if (rv != 0 || !message) {
-			drop_call(connection);
+			drop_call(connection, runs);
 			link_uncork(connection->link);
 			return rv;
 		}
 		link_cork(connection->link);
-		if (!on_request(connection, message, &route)) {
+		if (!on_request(connection, message, &route, runs)) {
 			link_uncork(connection->link);
 			return NNG_ENOMEM;
 		}
@@ -333,9 +339,11 @@ void rpc_server_call_shrink(struct rpc_server_call *call, size_t raw_bytes)
 static void end_call(struct rpc_server_call *call)
 {
 	struct rpc_server *server = call->server;
+	const bool runs = call->runs;
 	link_release(call->connection->link);
 	free(call);
-	end_running(server);
+	if (runs)
+		end_running(server);
 }
 
 /* Seals and sends. On failure nothing has been sent and the reserved reply is gone. */

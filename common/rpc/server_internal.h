@@ -48,8 +48,8 @@ struct rpc_server {
 	/* Guarded by lock. */
 	pthread_cond_t idle;  /* running or unanswered has become 0 */
 	pthread_cond_t fewer; /* calls are unanswered, or the server closes */
-	uint32_t running;     /* calls that belong to a handler */
-	uint32_t unanswered;  /* these, and those whose reply is not out yet */
+	uint32_t running;     /* calls that belong to a handler, and those about to be taken */
+	uint32_t unanswered;  /* these, those refused, and those whose reply is not out yet */
 	uint32_t waiting;     /* threads, for `fewer` */
 	bool closing;
 };
