@@ -25,11 +25,8 @@ static enum status export_to(const char *out, struct export_report *report, stru
 
 START_TEST(trained_rows_are_kept_and_others_hold_their_initial_values)
 {
-	struct error err;
 	struct model_directory directory;
-	sample_open(&sample, &(struct sample_options){0});
-	sample_export(&sample);
-	assert_ok(model_directory_open(&directory, sample.model, &err), &err);
+	sample_open_model(&sample, &(struct sample_options){0}, &directory);
 	ck_assert_uint_eq(directory.weights.count, 7 + 16);
 	for (uint32_t t = 0; t < model_table_count(directory.model); t++) {
 		const struct model_table *table = model_table(directory.model, t);
@@ -67,18 +64,14 @@ START_TEST(trained_rows_are_kept_and_others_hold_their_initial_values)
 		ck_assert_uint_eq(directory.trained.movies[m], m != SAMPLE_STRANGER);
 	ck_assert_uint_eq(directory.about.seed, SAMPLE_SEED);
 	ck_assert_double_eq(directory.about.data.holdout, 0.25);
-	model_directory_close(&directory);
-	sample_close(&sample);
+	sample_close_model(&sample, &directory);
 }
 END_TEST
 
 START_TEST(sparse_ids_are_exported_in_compact_form)
 {
-	struct error err;
 	struct model_directory directory;
-	sample_open(&sample, &(struct sample_options){.far_ids = true});
-	sample_export(&sample);
-	assert_ok(model_directory_open(&directory, sample.model, &err), &err);
+	sample_open_model(&sample, &(struct sample_options){.far_ids = true}, &directory);
 	const struct tensor *weight = safetensors_find(&directory.weights, "user.weight");
 	const struct tensor *ids = safetensors_find(&directory.weights, "user.ids");
 	ck_assert_uint_eq(weight->shape[0], SAMPLE_USERS);
@@ -92,8 +85,7 @@ START_TEST(sparse_ids_are_exported_in_compact_form)
 		model_directory_row(&directory, 0, id, found);
 		ck_assert_mem_eq(found, wanted, sizeof(wanted));
 	}
-	model_directory_close(&directory);
-	sample_close(&sample);
+	sample_close_model(&sample, &directory);
 }
 END_TEST
 
@@ -194,8 +186,7 @@ START_TEST(any_flipped_byte_of_a_model_directory_is_refused_with_its_file)
 		free(bytes);
 	}
 	assert_ok(model_directory_open(&directory, sample.model, &err), &err);
-	model_directory_close(&directory);
-	sample_close(&sample);
+	sample_close_model(&sample, &directory);
 }
 END_TEST
 

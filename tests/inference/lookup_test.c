@@ -15,16 +15,12 @@ static struct model_directory directory;
 
 static void open_sample(void)
 {
-	struct error err;
-	sample_open(&sample, &(struct sample_options){0});
-	sample_export(&sample);
-	assert_ok(model_directory_open(&directory, sample.model, &err), &err);
+	sample_open_model(&sample, &(struct sample_options){0}, &directory);
 }
 
 static void close_sample(void)
 {
-	model_directory_close(&directory);
-	sample_close(&sample);
+	sample_close_model(&sample, &directory);
 }
 
 START_TEST(names_are_found_and_what_is_unknown_gets_the_choice)

@@ -22,9 +22,7 @@ START_TEST(an_index_that_is_asked_for_says_what_is_missing)
 	struct movie_index *index;
 	char made[ERROR_MESSAGE_SIZE];
 	struct error err;
-	sample_open(&sample, &(struct sample_options){0});
-	sample_export(&sample);
-	assert_ok(model_directory_open(&directory, sample.model, &err), &err);
+	sample_open_model(&sample, &(struct sample_options){0}, &directory);
 	assert_ok(scorer_new(&scorer, &directory, &err), &err);
 	assert_ok(movie_index_open(&index, scorer, INDEX_AUTO, 1, made, &err), &err);
 	ck_assert_ptr_null(index);
@@ -33,8 +31,7 @@ START_TEST(an_index_that_is_asked_for_says_what_is_missing)
 	assert_fails(movie_index_open(&index, scorer, INDEX_IVF, 1, made, &err),
 		STATUS_UNIMPLEMENTED, &err, says);
 	scorer_free(scorer);
-	model_directory_close(&directory);
-	sample_close(&sample);
+	sample_close_model(&sample, &directory);
 }
 END_TEST
 

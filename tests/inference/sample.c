@@ -222,6 +222,21 @@ void sample_export(const struct sample *sample)
 	assert_ok(export_model(&options, &report, &err), &err);
 }
 
+void sample_open_model(struct sample *sample, const struct sample_options *options,
+	struct model_directory *ret_directory)
+{
+	struct error err;
+	sample_open(sample, options);
+	sample_export(sample);
+	assert_ok(model_directory_open(ret_directory, sample->model, &err), &err);
+}
+
+void sample_close_model(struct sample *sample, struct model_directory *directory)
+{
+	model_directory_close(directory);
+	sample_close(sample);
+}
+
 static const float *tensor(
 	const struct model_directory *directory, const char *name, const char *part, size_t *cols)
 {

@@ -37,6 +37,10 @@ struct sample {
 /* Writes the data and one checkpoint of this step. */
 void sample_open(struct sample *sample, const struct sample_options *options);
 void sample_close(struct sample *sample);
+/* Also exports it and opens the model. */
+void sample_open_model(struct sample *sample, const struct sample_options *options,
+	struct model_directory *ret_directory);
+void sample_close_model(struct sample *sample, struct model_directory *directory);
 /* Another checkpoint of the same catalog; the values depend on the step. */
 void sample_checkpoint(
 	const struct sample *sample, const struct sample_options *options, uint64_t step);

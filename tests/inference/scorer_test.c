@@ -19,17 +19,14 @@ static struct scorer *scorer;
 static void open_sample(const struct sample_options *options)
 {
 	struct error err;
-	sample_open(&sample, options);
-	sample_export(&sample);
-	assert_ok(model_directory_open(&directory, sample.model, &err), &err);
+	sample_open_model(&sample, options, &directory);
 	assert_ok(scorer_new(&scorer, &directory, &err), &err);
 }
 
 static void close_sample(void)
 {
 	scorer_free(scorer);
-	model_directory_close(&directory);
-	sample_close(&sample);
+	sample_close_model(&sample, &directory);
 }
 
 static double wanted_score(uint32_t u, uint32_t m, bool unknown_user, bool unknown_movie)
