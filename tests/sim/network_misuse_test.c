@@ -9,12 +9,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* A connection whose aio has the memory of its next operation. */
+static void open_ready(struct talk_end *end)
+{
+	talk_open(end, talk_dial_listener());
+	talk_set_memory(end->aio, talk.url, sizeof(talk.url));
+}
+
+/* The same after the greetings: what is received next is a message. */
+static void open_greeted(struct talk_end *end)
+{
+	talk_open(end, talk_dial_listener());
+	must(talk_greet(end, 0x30) == 0);
+	talk_set_memory(end->aio, talk.url, sizeof(talk.url));
+}
+
 static void *use_freed_stream(void *argument)
 {
 	struct talk_end end;
 	(void)argument;
-	talk_open(&end, talk_dial_listener());
-	talk_set_memory(end.aio, talk.url, sizeof(talk.url));
+	open_ready(&end);
 	nng_stream_free(end.stream);
 	nng_stream_send(end.stream, end.aio);
 	return NULL;
@@ -24,8 +38,7 @@ static void *use_freed_aio(void *argument)
 {
 	struct talk_end end;
 	(void)argument;
-	talk_open(&end, talk_dial_listener());
-	talk_set_memory(end.aio, talk.url, sizeof(talk.url));
+	open_ready(&end);
 	nng_aio_free(end.aio);
 	nng_stream_recv(end.stream, end.aio);
 	return NULL;
@@ -35,9 +48,7 @@ static void *receive_twice(void *argument)
 {
 	struct talk_end end;
 	(void)argument;
-	talk_open(&end, talk_dial_listener());
-	must(talk_greet(&end, 0x30) == 0);
-	talk_set_memory(end.aio, talk.url, sizeof(talk.url));
+	open_greeted(&end);
 	nng_stream_recv(end.stream, end.aio);
 	nng_stream_recv(end.stream, end.aio);
 	return NULL;
@@ -47,9 +58,7 @@ static void *write_to_lent_memory(void *argument)
 {
 	struct talk_end end;
 	(void)argument;
-	talk_open(&end, talk_dial_listener());
-	must(talk_greet(&end, 0x30) == 0);
-	talk_set_memory(end.aio, talk.url, sizeof(talk.url));
+	open_greeted(&end);
 	nng_stream_recv(end.stream, end.aio);
 	talk.url[3] = '!';
 	nng_stream_close(end.stream);
@@ -60,8 +69,7 @@ static void *begin_after_closing(void *argument)
 {
 	struct talk_end end;
 	(void)argument;
-	talk_open(&end, talk_dial_listener());
-	talk_set_memory(end.aio, talk.url, sizeof(talk.url));
+	open_ready(&end);
 	nng_stream_close(end.stream);
 	nng_stream_recv(end.stream, end.aio);
 	nng_stream_free(end.stream);
