@@ -12,8 +12,24 @@
 #include <string.h>
 #include <unistd.h>
 
+static char directory[PATH_SIZE];
+
+/* A worker that has a directory of its own for checkpoints. */
+static struct cluster open_saving(void)
+{
+	struct cluster cluster = cluster_alone();
+	scratch_open(directory);
+	cluster.options.checkpoint_dir = directory;
+	return cluster;
+}
+
+static void close_saving(void)
+{
+	scratch_close(directory);
+}
+
 /* Steps to a checkpoint in the middle of an epoch, then the rest from there. */
-static struct digest train_in_two_parts(struct cluster cluster, const char *directory)
+static struct digest train_in_two_parts(struct cluster cluster)
 {
 	uint64_t steps = cluster.options.max_steps;
 	cluster.options.checkpoint_dir = directory;
@@ -30,14 +46,12 @@ START_TEST(a_resumed_run_ends_with_the_bits_of_an_undisturbed_one)
 	static const enum optimizer_kind kinds[] = {OPTIMIZER_SGD, OPTIMIZER_MOMENTUM,
 		OPTIMIZER_ADAGRAD, OPTIMIZER_ROWWISE_ADAGRAD, OPTIMIZER_ADAM, OPTIMIZER_FTRL};
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		char directory[PATH_SIZE];
 		struct cluster cluster = cluster_alone();
 		scratch_open(directory);
 		cluster.options.optimizer = optimizer_defaults(kinds[i]);
 		cluster.options.epochs = 3;
 		cluster.options.max_steps = 40;
-		cluster_assert_same(
-			cluster_digest(&cluster), train_in_two_parts(cluster, directory));
+		cluster_assert_same(cluster_digest(&cluster), train_in_two_parts(cluster));
 		scratch_close(directory);
 	}
 }
@@ -45,30 +59,24 @@ END_TEST
 
 START_TEST(a_directory_with_checkpoints_is_not_trained_into_by_accident)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	struct cluster cluster = open_saving();
 	struct train_result result;
 	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.max_steps = 3;
 	struct digest first = cluster_digest(&cluster);
 	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
 		"--resume");
 	cluster.options.restart = true;
 	cluster_assert_same(first, cluster_digest(&cluster));
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 START_TEST(resuming_with_another_seed_or_batch_is_refused)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	struct cluster cluster = open_saving();
 	struct train_result result;
 	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.max_steps = 3;
 	cluster_digest(&cluster);
 	cluster.options.resume = true;
@@ -81,20 +89,18 @@ START_TEST(resuming_with_another_seed_or_batch_is_refused)
 	cluster.options.given.batch_size = true;
 	assert_fails(cluster_train(&cluster, &result, &error), STATUS_INVALID_ARGUMENT, &error,
 		"--batch-size differs");
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 START_TEST(resuming_on_other_data_is_refused)
 {
-	char directory[PATH_SIZE], other[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	char other[PATH_SIZE];
+	struct cluster cluster = open_saving();
 	struct train_result result;
 	struct error error;
-	scratch_open(directory);
 	scratch_open(other);
 	cluster_data(other, 60, 50, 1000);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.max_steps = 3;
 	cluster_digest(&cluster);
 	cluster.options.resume = true;
@@ -102,22 +108,20 @@ START_TEST(resuming_on_other_data_is_refused)
 	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
 		"is not the data of the checkpoint");
 	scratch_close(other);
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 /* As many ratings by the same people, of which the last has other stars. */
 START_TEST(resuming_on_other_stars_is_refused)
 {
-	char directory[PATH_SIZE], same[PATH_SIZE], path[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	char same[PATH_SIZE], path[PATH_SIZE];
+	struct cluster cluster = open_saving();
 	struct train_result result;
 	struct error error;
 	size_t size;
-	scratch_open(directory);
 	scratch_open(same);
 	cluster_data(same, 200, 120, 5000);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.max_steps = 3;
 	cluster_digest(&cluster);
 	cluster.options.resume = true;
@@ -133,18 +137,15 @@ START_TEST(resuming_on_other_stars_is_refused)
 	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
 		"is not the data of the checkpoint");
 	scratch_close(same);
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 START_TEST(a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	struct cluster cluster = open_saving();
 	struct train_result result;
 	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.max_steps = 4;
 	struct digest good = cluster_digest(&cluster);
 	cluster.options.resume = true;
@@ -155,18 +156,15 @@ START_TEST(a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint)
 		cluster_train(&cluster, &result, &error), STATUS_DATA_LOSS, &error, "not finite");
 	cluster.options.max_steps = 4;
 	cluster_assert_same(good, cluster_digest(&cluster));
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 START_TEST(a_finished_job_that_is_resumed_says_again_what_it_reached)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	struct cluster cluster = open_saving();
 	struct train_result first, again;
 	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.seed = UINT64_MAX; /* more than a JSON number holds */
 	/* At the end of an epoch, in the middle of one, and told to stop before. */
 	static const uint64_t stops[][2] = {{UINT64_MAX, UINT64_MAX}, {7, 7}, {7, 3}};
@@ -184,30 +182,27 @@ START_TEST(a_finished_job_that_is_resumed_says_again_what_it_reached)
 		ck_assert(isfinite(first.test_rmse) && first.test_rmse == again.test_rmse);
 		ck_assert_uint_eq(first.steps, again.steps);
 	}
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 START_TEST(two_runs_do_not_write_to_one_directory)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	struct cluster cluster = open_saving();
 	struct train_result result;
 	struct error error;
 	int lock;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.max_steps = 1;
 	assert_ok(checkpoint_lock(directory, 0, &lock, &error), &error);
 	assert_fails(cluster_train(&cluster, &result, &error), STATUS_FAILED_PRECONDITION, &error,
 		"another run is writing");
 	close(lock);
 	cluster_digest(&cluster);
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
-static void damage_dense(const char *directory, uint64_t step)
+static void damage_dense(uint64_t step)
 {
 	char path[PATH_SIZE], file[PATH_SIZE];
 	struct error error;
@@ -218,17 +213,14 @@ static void damage_dense(const char *directory, uint64_t step)
 /* The damaged one is newer than what is written next: it must not push that out. */
 START_TEST(a_run_that_falls_back_keeps_what_it_writes_from_there)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	struct cluster cluster = open_saving();
 	struct checkpoint newest = {0};
 	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.keep = 2;
 	cluster.options.checkpoint_every = 4;
 	cluster.options.max_steps = 12;
 	struct digest undisturbed = cluster_digest(&cluster);
-	damage_dense(directory, 12);
+	damage_dense(12);
 	cluster.options.resume = true;
 	cluster.options.keep = 1;
 	cluster.options.checkpoint_every = 1;
@@ -240,21 +232,19 @@ START_TEST(a_run_that_falls_back_keeps_what_it_writes_from_there)
 	checkpoint_fini(&newest);
 	cluster.options.max_steps = 12;
 	cluster_assert_same(undisturbed, cluster_digest(&cluster));
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 START_TEST(test_ratings_may_lie_elsewhere_after_a_resume)
 {
-	char directory[PATH_SIZE], first[PATH_SIZE], moved[PATH_SIZE], ratings[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	char first[PATH_SIZE], moved[PATH_SIZE], ratings[PATH_SIZE];
+	struct cluster cluster = open_saving();
 	struct train_result result;
 	struct error error;
 	size_t size;
-	scratch_open(directory);
 	char *text = scratch_read(scratch_path(ratings, cluster_shared_data, "ratings.dat"), &size);
 	scratch_write(scratch_path(first, directory, "first.dat"), text, size);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.test_ratings = first;
 	cluster.options.max_steps = 2;
 	cluster_digest(&cluster);
@@ -267,18 +257,15 @@ START_TEST(test_ratings_may_lie_elsewhere_after_a_resume)
 	cluster.options.given.test_ratings = true;
 	cluster_digest(&cluster);
 	free(text);
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 START_TEST(a_job_that_reached_its_target_does_not_go_on_when_resumed)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
+	struct cluster cluster = open_saving();
 	struct train_result first, again;
 	struct error error;
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
 	cluster.options.epochs = 5;
 	cluster.options.target_rmse = 5;
 	assert_ok(cluster_train(&cluster, &first, &error), &error);
@@ -287,16 +274,13 @@ START_TEST(a_job_that_reached_its_target_does_not_go_on_when_resumed)
 	ck_assert(again.reached_target);
 	ck_assert_uint_eq(again.epochs, 1);
 	cluster_assert_same(first.digest, again.digest);
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
 START_TEST(zero_steps_write_the_initial_parameters)
 {
-	char directory[PATH_SIZE];
-	struct cluster cluster = cluster_alone();
-	scratch_open(directory);
-	cluster.options.checkpoint_dir = directory;
+	struct cluster cluster = open_saving();
 	cluster.options.max_steps = 0;
 	struct digest initial = cluster_digest(&cluster);
 	cluster.options.resume = true;
@@ -306,7 +290,7 @@ START_TEST(zero_steps_write_the_initial_parameters)
 	cluster.options.resume = false;
 	cluster_assert_same(later, cluster_digest(&cluster));
 	ck_assert(initial.low != later.low);
-	scratch_close(directory);
+	close_saving();
 }
 END_TEST
 
