@@ -1,11 +1,11 @@
 #include "worker/comm_shared.h"
 
+#include "common/base/clock.h"
 #include "common/base/futex.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* What is longer than a place takes several turns. */
 #define PLACE_FLOATS (COMM_PLACE_BYTES / sizeof(float))
@@ -140,20 +140,14 @@ static void tell_late(const struct comm_shared *shared, uint64_t turn, const cha
 	patience->on_late(patience->context, text);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 enum status comm_shared_wait(struct comm_shared *shared, uint64_t turn, double deadline_s,
 	const char *what, struct error *err)
 {
 	struct comm_shared_memory *memory = shared->memory;
 	if (all_announced(shared, turn))
 		return STATUS_OK;
-	const uint64_t begin_ns = now_ns(), end_ns = begin_ns + (uint64_t)(deadline_s * 1e9);
+	const uint64_t begin_ns = clock_now_ns(clock_real());
+	const uint64_t end_ns = begin_ns + (uint64_t)(deadline_s * 1e9);
 	const double patience_s = shared->comm.patience.patience_s;
 	const bool tells = patience_s > 0 && patience_s < deadline_s;
 	uint64_t late_ns = tells ? begin_ns + (uint64_t)(patience_s * 1e9) : UINT64_MAX;
@@ -166,7 +160,7 @@ enum status comm_shared_wait(struct comm_shared *shared, uint64_t turn, double d
 		if (!done && !left)
 			futex_wait(&memory->wakes, word, SLEEP_MAX_NS);
 		atomic_fetch_sub(&memory->sleepers, 1);
-		const uint64_t now = now_ns();
+		const uint64_t now = clock_now_ns(clock_real());
 		late = now >= end_ns;
 		if (!done && !left && now >= late_ns) {
 			tell_late(shared, turn, what);
