@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* In front of the message. */
 #define BUFFER_HEAD ((size_t)64)
@@ -31,6 +32,7 @@ struct buffer_pool {
 struct buffer {
 	struct buffer *next; /* for whoever has it in a list */
 	struct buffer_pool *pool;
+	uint32_t number;     /* the same: which one it is */
 	unsigned char *data; /* the message; 8-byte aligned when new */
 	size_t length;	     /* its bytes; data + length stays within the capacity when new */
 	size_t capacity;     /* behind the head */

@@ -129,6 +129,13 @@ static enum status write_request(
 	return STATUS_OK;
 }
 
+static void begin_attempt(struct rpc_call *call)
+{
+	call->attempts++;
+	call->attempt_end_ns =
+		clock_now_ns(call->channel->clock) + call->channel->attempt_ms * NS_PER_MS;
+}
+
 /* Sends the request on a connection of the channel's. */
 static enum status attempt(
 	struct rpc_call *call, struct link *link, uint64_t left_ms, struct error *err)
@@ -138,9 +145,7 @@ static enum status attempt(
 	enum status status = write_request(call, left_ms, &message, err);
 	if (status == STATUS_OK) {
 		const uint64_t bytes = message->length;
-		call->attempts++;
-		call->attempt_end_ns =
-			clock_now_ns(channel->clock) + channel->attempt_ms * NS_PER_MS;
+		begin_attempt(call);
 		call->traffic.bytes_sent += bytes;
 		call->traffic.messages++;
 		atomic_fetch_add_explicit(&channel->attempts, 1, memory_order_relaxed);
@@ -244,9 +249,16 @@ static enum status pause_and_attempt(struct rpc_call *call, struct link *link, s
 	return STATUS_OK;
 }
 
-/* Sends the call again after a pause, or says why not. Without a connection nothing happens. */
+/*
+ * Sends the call again after a pause, or says why not. Without a connection nothing happens; nor
+ * while the last message has not gone out: the next one would only queue up behind it.
+ */
 static enum status repeat(struct rpc_call *call, struct error *err)
 {
+	if (remaining_ms(call) > 0 && channel_is_unsent(call->channel, &call->sent)) {
+		begin_attempt(call);
+		return STATUS_OK;
+	}
 	channel_forget(call->channel, &call->sent);
 	if (remaining_ms(call) == 0)
 		return deadline_error(call, err);

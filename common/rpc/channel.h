@@ -12,7 +12,8 @@
  *
  * Retries. nng's own resending is off. When the connection is lost, when the server says
  * UNAVAILABLE, or when an attempt stays without an answer for a while, rpc_call_wait() sends the
- * call again, with the same sequence number, until its deadline. The server answers a repeat
+ * call again, with the same sequence number, until its deadline; but not while its message waits to
+ * go out, as a server that does not read it reads no repeat either. The server answers a repeat
  * without doing it twice. A message that was handed to nng is gone with the connection, so a
  * repeat is written afresh: the raw part comes from a function that must write the same bytes each
  * time it is called. In a call that goes well it is called once, and writes to the place that is

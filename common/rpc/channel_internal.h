@@ -71,6 +71,8 @@ struct link *channel_link(struct rpc_channel *channel);
  */
 void channel_send(struct rpc_channel *channel, struct link *link, struct request *request,
 	struct buffer *message);
+/* Whether the request's message is still to go out, or a part of it: the server does not read. */
+bool channel_is_unsent(struct rpc_channel *channel, const struct request *request);
 /*
  * Waits, at most so long, for something to happen that may change the request: its answer, the loss
  * of its connection, a connection where there was none. Returns its state. Sets *ret_greeted when a

@@ -58,6 +58,15 @@ void channel_send(struct rpc_channel *channel, struct link *link, struct request
 		buffer_free(message);
 }
 
+bool channel_is_unsent(struct rpc_channel *channel, const struct request *request)
+{
+	pthread_mutex_lock(&channel->lock);
+	const bool unsent =
+		request->state == REQUEST_SENT && link_is_queued(channel->link, request->number);
+	pthread_mutex_unlock(&channel->lock);
+	return unsent;
+}
+
 /* Takes the request with the number out of the list; NULL: there is none. The lock is held. */
 static struct request *take_request(struct rpc_channel *channel, uint32_t number)
 {

@@ -251,6 +251,7 @@ static void on_send_done(void *context)
 void link_send(struct link *link, struct buffer *message, const struct link_route *route)
 {
 	link_prefix_put(message, route, link->options.ipc);
+	message->number = link_route_number(route);
 	message->next = NULL;
 	pthread_mutex_lock(&link->lock);
 	const bool closed = atomic_load(&link->closed);
@@ -268,6 +269,16 @@ void link_send(struct link *link, struct buffer *message, const struct link_rout
 		buffer_free(message);
 		tell_sent(link, 1);
 	}
+}
+
+bool link_is_queued(struct link *link, uint32_t number)
+{
+	pthread_mutex_lock(&link->lock);
+	const struct buffer *b = link->queue;
+	while (b && b->number != number)
+		b = b->next;
+	pthread_mutex_unlock(&link->lock);
+	return b != NULL;
 }
 
 void link_cork(struct link *link)

@@ -58,6 +58,9 @@ void link_close(struct link *link);
 
 /* Sends the message behind the route. The buffer is the link's, and may be gone. */
 void link_send(struct link *link, struct buffer *message, const struct link_route *route);
+/* Whether a message with the route of this number (link_route_of()) is still to go out, or a part.
+ */
+bool link_is_queued(struct link *link, uint32_t number);
 
 /*
  * For the receiver, who answers: corked, messages stay in the queue unless one is being sent;

@@ -5,10 +5,13 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define WAIT_MS	 10000u
-#define SHORT_MS 150u
+#define WAIT_MS	   10000u
+#define SHORT_MS   150u
+#define ATTEMPT_MS 50u
+#define LARGE	   ((size_t)32 << 20) /* more than the system takes for a peer that does not read */
 
 static struct echo_service echo;
 static struct rpc_server *server;
@@ -40,7 +43,7 @@ START_TEST(an_attempt_without_an_answer_is_repeated)
 {
 	struct error err;
 	server = echo_open(&echo, &echo_any_port);
-	struct rpc_channel_options options = {.attempt_ms = 50};
+	struct rpc_channel_options options = {.attempt_ms = ATTEMPT_MS};
 	struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
 	struct rpc_call *call = echo_call_new(channel);
 	Marquee__Ps__V1__PushRequest body;
@@ -54,6 +57,43 @@ START_TEST(an_attempt_without_an_answer_is_repeated)
 	rpc_call_free(call);
 	rpc_channel_close(channel);
 	echo_close(&echo, server);
+}
+END_TEST
+
+START_TEST(a_message_that_the_server_does_not_read_is_queued_once)
+{
+	struct error err;
+	struct rpc_call_traffic traffic;
+	struct rpc_reply reply;
+	Marquee__Ps__V1__PushRequest push;
+	Marquee__Ps__V1__PullRequest pull;
+	const struct rpc_server_options one_call = {.url = "tcp://127.0.0.1:0", .max_calls = 1};
+	const struct rpc_channel_options options = {.attempt_ms = ATTEMPT_MS};
+	unsigned char *bytes = calloc(1, LARGE);
+	ck_assert_ptr_nonnull(bytes);
+	server = echo_open(&echo, &one_call);
+	struct rpc_channel *other = echo_connect(rpc_server_url(server), NULL);
+	struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
+	struct rpc_call *held = echo_call_new(other), *large = echo_call_new(channel);
+	struct rpc_request request = echo_push_request(&push, WAIT_MS);
+	assert_ok(rpc_call_start(held, &request, &err), &err);
+	echo_wait_for(&echo, 1);
+	/* From now on the server does not read. */
+	request = echo_request(&pull, bytes, LARGE, 4 * SHORT_MS);
+	assert_fails(rpc_call_blocking(large, &request, &reply, &err), STATUS_UNAVAILABLE, &err,
+		"silent");
+	rpc_call_traffic(large, &traffic);
+	ck_assert_uint_eq(traffic.messages, 1);
+	/* It goes out to its end, and the connection is as good as before. */
+	ck_assert_uint_eq(echo_release(&echo, false), 1);
+	assert_ok(rpc_call_wait(held, &reply, &err), &err);
+	echo_works(channel);
+	rpc_call_free(held);
+	rpc_call_free(large);
+	rpc_channel_close(channel);
+	rpc_channel_close(other);
+	echo_close(&echo, server);
+	free(bytes);
 }
 END_TEST
 
@@ -153,6 +193,7 @@ int main(void)
 {
 	const TTest *const cases[] = {a_call_ends_at_its_deadline,
 		an_attempt_without_an_answer_is_repeated,
+		a_message_that_the_server_does_not_read_is_queued_once,
 		no_server_at_the_address_is_said_with_the_address,
 		a_server_that_comes_later_is_found,
 		a_call_outlives_its_server_when_another_takes_its_place,
