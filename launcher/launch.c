@@ -29,10 +29,10 @@ static enum status wait_pause(const struct signals *signals, const struct clock 
 	uint32_t timeout_ms, struct error *err)
 {
 	const uint64_t end_ns = clock_now_ns(clock) + (uint64_t)timeout_ms * 1000000;
-	for (uint64_t now_ns; (now_ns = clock_now_ns(clock)) < end_ns;) {
+	for (int left_ms; (left_ms = clock_ms_until(clock, end_ns)) > 0;) {
 		struct pollfd polled = {.fd = signals->descriptor, .events = POLLIN};
 		struct signalfd_siginfo info;
-		(void)poll(&polled, 1, (int)((end_ns - now_ns + 999999) / 1000000));
+		(void)poll(&polled, 1, left_ms);
 		while (read(signals->descriptor, &info, sizeof(info)) == (ssize_t)sizeof(info))
 			if (info.ssi_signo != SIGCHLD)
 				return error_set(err, STATUS_ABORTED,

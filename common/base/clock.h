@@ -31,4 +31,11 @@ static inline double clock_seconds_since(const struct clock *clock, uint64_t sta
 	return (double)(clock_now_ns(clock) - start_ns) * 1e-9;
 }
 
+/* Milliseconds until end_ns, rounded up; 0 when that is over. For poll(). */
+static inline int clock_ms_until(const struct clock *clock, uint64_t end_ns)
+{
+	const uint64_t now_ns = clock_now_ns(clock);
+	return now_ns < end_ns ? (int)((end_ns - now_ns + 999999) / 1000000) : 0;
+}
+
 #endif
