@@ -211,19 +211,21 @@ static enum status deadline_error(const struct rpc_call *call, struct error *err
 {
 	const char *url = call->channel->url;
 	const char *method = call->method->name;
+	const char *why = channel_trouble(call->channel);
+	const char *open = *why ? " (" : "", *close = *why ? ")" : "";
 	double seconds = call->deadline_ms / 1000.0;
 	if (call->answer.status != STATUS_OK)
 		return error_set(err, call->answer.status, "%s: %s: %s (for %g s, %u attempts)",
 			url, method, call->answer.message, seconds, call->attempts);
 	if (!call->connected)
 		return error_set(err, STATUS_UNAVAILABLE,
-			"%s: no server answered within %g s: is pserver running there?", url,
-			seconds);
+			"%s: no server answered within %g s: is pserver running there?%s%s%s", url,
+			seconds, open, why, close);
 	if (call->attempts > 1)
 		return error_set(err, STATUS_UNAVAILABLE,
 			"%s: %s: the connection was lost or silent and no server answered within "
-			"%g s (%u attempts): is pserver still running there?",
-			url, method, seconds, call->attempts);
+			"%g s (%u attempts): is pserver still running there?%s%s%s",
+			url, method, seconds, call->attempts, open, why, close);
 	return error_set(err, STATUS_DEADLINE_EXCEEDED, "%s: %s: no answer within %g s", url,
 		method, seconds);
 }

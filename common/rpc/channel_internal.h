@@ -56,6 +56,8 @@ struct rpc_channel {
 	bool connecting, reading; /* one of the callers is */
 	uint32_t waiting;	  /* for `changed` */
 	uint32_t redial_ms;	  /* the next pause after a vain attempt to connect */
+	int trouble; /* nng's: why there is no connection any more, or none yet; 0: an answer came
+		      */
 };
 
 /*
@@ -88,6 +90,11 @@ void channel_forget(struct rpc_channel *channel, struct request *request);
  * is made anew, which the other requests on it survive. Others are kept.
  */
 void channel_suspect(struct rpc_channel *channel);
+/*
+ * Why a connection was lost or none could be made, in words for people, since an answer came last;
+ * "": that has not happened.
+ */
+const char *channel_trouble(struct rpc_channel *channel);
 /* Closes the connection, and waits until it is gone. No request is under way. */
 void channel_disconnect(struct rpc_channel *channel);
 

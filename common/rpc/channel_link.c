@@ -105,6 +105,12 @@ static void lose_link(struct rpc_channel *channel)
 	pthread_mutex_lock(&channel->lock);
 }
 
+static void lose_link_by(struct rpc_channel *channel, int rv)
+{
+	channel->trouble = rv;
+	lose_link(channel);
+}
+
 void channel_suspect(struct rpc_channel *channel)
 {
 	if (!rpc_url_is_tls(channel->url))
@@ -125,6 +131,14 @@ void channel_disconnect(struct rpc_channel *channel)
 	pthread_mutex_unlock(&channel->lock);
 }
 
+const char *channel_trouble(struct rpc_channel *channel)
+{
+	pthread_mutex_lock(&channel->lock);
+	const int rv = channel->trouble;
+	pthread_mutex_unlock(&channel->lock);
+	return rv == 0 ? "" : rpc_trouble_from_nng(rv);
+}
+
 /* ---- reading ---- */
 
 /* Gives each message that has come to its request. The lock is held. */
@@ -140,6 +154,7 @@ static int take_answers(struct rpc_channel *channel, struct link *link)
 		if (request) {
 			request->answer = message;
 			request->state = REQUEST_ANSWERED;
+			channel->trouble = 0;
 		} else {
 			buffer_free(message); /* given up */
 		}
@@ -157,7 +172,7 @@ static void read_once(struct rpc_channel *channel, uint64_t wait_ms)
 	if (rv == 0)
 		rv = take_answers(channel, link);
 	if (rv != 0 && rv != NNG_ETIMEDOUT && channel->link == link)
-		lose_link(channel);
+		lose_link_by(channel, rv);
 	channel->reading = false;
 	tell(channel);
 	/* Not under the lock: on_gone() takes it. */
@@ -174,7 +189,7 @@ static void on_received(void *context, struct link *link, int rv)
 	if (rv == 0)
 		rv = take_answers(channel, link);
 	if (rv != 0 && channel->link == link)
-		lose_link(channel);
+		lose_link_by(channel, rv);
 	tell(channel);
 	pthread_mutex_unlock(&channel->lock);
 	if (rv == 0)
@@ -194,7 +209,7 @@ static void on_gone(void *context)
 	pthread_mutex_unlock(&channel->lock);
 }
 
-static struct link *dial(struct rpc_channel *channel, uint64_t wait_ms)
+static int dial(struct rpc_channel *channel, uint64_t wait_ms, struct link **ret)
 {
 	const struct link_options options = {
 		.side = LINK_CLIENT,
@@ -205,15 +220,15 @@ static struct link *dial(struct rpc_channel *channel, uint64_t wait_ms)
 		.on_gone = on_gone,
 		.context = channel,
 	};
-	struct link *link;
 	nng_aio_set_timeout(
 		channel->dial_aio, wait_ms > INT32_MAX ? INT32_MAX : (nng_duration)wait_ms);
 	nng_stream_dialer_dial(channel->dialer, channel->dial_aio);
 	nng_aio_wait(channel->dial_aio);
-	if (nng_aio_result(channel->dial_aio) != 0)
-		return NULL;
+	const int rv = nng_aio_result(channel->dial_aio);
+	if (rv != 0)
+		return rv;
 	nng_stream *stream = nng_aio_get_output(channel->dial_aio, 0);
-	return link_new(&link, stream, &options, NULL) == STATUS_OK ? link : NULL;
+	return link_new(ret, stream, &options, NULL) == STATUS_OK ? 0 : NNG_ENOMEM;
 }
 
 /* Tries to connect, and waits a little when that is in vain. The lock is held, but not meanwhile.
@@ -222,13 +237,17 @@ static void connect_once(struct rpc_channel *channel, uint64_t until_ns, uint64_
 {
 	channel->connecting = true;
 	pthread_mutex_unlock(&channel->lock);
-	struct link *link = dial(channel, wait_ms);
+	struct link *link = NULL;
+	const int rv = dial(channel, wait_ms, &link);
 	pthread_mutex_lock(&channel->lock);
 	if (link) {
 		channel->link = link;
 		channel->links++;
 		channel->redial_ms = 0;
 	} else {
+		/* That there was no time left tells less than what happened before. */
+		if (rv != NNG_ETIMEDOUT || channel->trouble == 0)
+			channel->trouble = rv;
 		const uint32_t pause_ms = channel->redial_ms ? channel->redial_ms : REDIAL_MIN_MS;
 		const uint64_t next_ns = clock_now_ns(clock_real()) + pause_ms * NS_PER_MS;
 		channel->redial_ms = pause_ms * 2 < REDIAL_MAX_MS ? pause_ms * 2 : REDIAL_MAX_MS;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <nng/nng.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +13,17 @@ static const char *behind(const char *url, const char *scheme)
 {
 	size_t length = strlen(scheme);
 	return strncmp(url, scheme, length) == 0 ? url + length : NULL;
+}
+
+/* Whether what stands behind the scheme is HOST:PORT; without a port nng would take any. */
+static bool has_port(const char *rest)
+{
+	const char *at = rest + strcspn(rest, *rest == '[' ? "]" : ":");
+	at += *at == ']';
+	if (*at++ != ':' || strspn(at, "0123456789") != strlen(at))
+		return false;
+	const size_t digits = strlen(at);
+	return digits >= 1 && digits <= 5 && strtoul(at, NULL, 10) <= UINT16_MAX;
 }
 
 enum status rpc_url_check(const char *url, struct error *err)
@@ -24,6 +36,10 @@ enum status rpc_url_check(const char *url, struct error *err)
 			return error_set(err, STATUS_INVALID_ARGUMENT,
 				"%s: an address has at most %d characters", url,
 				NNG_MAXADDRLEN - 1);
+		if (strstr(schemes[i], "tcp") && !has_port(rest))
+			return error_set(err, STATUS_INVALID_ARGUMENT,
+				"%s: expected %sHOST:PORT, with a port from 0 to 65535", url,
+				schemes[i]);
 		return STATUS_OK;
 	}
 	return error_set(err, STATUS_INVALID_ARGUMENT,
@@ -110,5 +126,29 @@ enum status rpc_status_from_nng(int error_number)
 		return STATUS_UNAVAILABLE;
 	default:
 		return STATUS_INTERNAL;
+	}
+}
+
+const char *rpc_trouble_from_nng(int error_number)
+{
+	switch (error_number) {
+	case NNG_EADDRINVAL:
+		return "the host's name is not known";
+	case NNG_EPROTO:
+		return "what answers there is no pserver";
+	case NNG_EPEERAUTH:
+	case NNG_ECRYPTO:
+		return "TLS failed: --tls-ca must be the authority of the server's certificate, "
+		       "which "
+		       "must be of this host, and --tls-cert one that the server knows";
+	case NNG_ECLOSED:
+	case NNG_ECONNSHUT:
+	case NNG_ECONNRESET:
+		return "it closed the connection; one that asks for TLS or for certificates does "
+		       "so";
+	case NNG_ENOFILES:
+		return "this process has too many open files: see ulimit -n";
+	default:
+		return nng_strerror(error_number);
 	}
 }

@@ -22,7 +22,7 @@ struct rpc_tls {
 	const char *ca_file;
 };
 
-/* INVALID_ARGUMENT, saying what is expected, when the URL is of no kind above. */
+/* INVALID_ARGUMENT, saying what is expected, when the URL is of no kind above or has no port. */
 MUST_CHECK enum status rpc_url_check(const char *url, struct error *err);
 /* False for a tcp or tls+tcp URL whose host is not this machine's loopback. */
 bool rpc_url_is_local(const char *url);
@@ -39,5 +39,7 @@ void rpc_url_of_stream(const char *url, char ret[RPC_STREAM_URL_SIZE]);
 
 /* The status for an nng_errno_enum value. */
 enum status rpc_status_from_nng(int error_number);
+/* The same for people who wait for a connection: what is wrong, and what to look at. */
+const char *rpc_trouble_from_nng(int error_number);
 
 #endif

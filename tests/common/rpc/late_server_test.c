@@ -1,16 +1,21 @@
 /* What a client says and does when its server is late, silent, gone, or was never there. */
 #include "common/base/clock.h"
 #include "tests/common/rpc/echo_service.h"
+#include "tests/support/scratch.h"
 #include "tests/support/suite.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define WAIT_MS	   10000u
 #define SHORT_MS   150u
 #define ATTEMPT_MS 50u
+#define PEERS_MAX  64
 #define LARGE	   ((size_t)32 << 20) /* more than the system takes for a peer that does not read */
 
 static struct echo_service echo;
@@ -107,10 +112,59 @@ START_TEST(no_server_at_the_address_is_said_with_the_address)
 	struct rpc_channel *channel;
 	struct rpc_channel_options options = {.connect_ms = SHORT_MS};
 	assert_fails(rpc_channel_open(&channel, url, &options, &err), STATUS_UNAVAILABLE, &err,
-		"no server answered within 0.15 s: is pserver running there?");
+		"no server answered within 0.15 s: is pserver running there? (Connection refused)");
 	ck_assert_ptr_nonnull(strstr(err.message, url));
-	assert_fails(rpc_channel_open(&channel, "htp:/x", &options, &err), STATUS_INVALID_ARGUMENT,
-		&err, "expected tcp://HOST:PORT");
+	static const char *const wrong[] = {"htp:/x", "tcp://127.0.0.1",
+		"tcp://127.0.0.1:", "tcp://[::1]", "tcp://127.0.0.1:99999",
+		"tcp://127.0.0.1:5555x"};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_fails(rpc_channel_open(&channel, wrong[i], &options, &err),
+			STATUS_INVALID_ARGUMENT, &err, "expected tcp://HOST:PORT");
+}
+END_TEST
+
+struct stranger {
+	int listener;
+	int peers[PEERS_MAX];
+	uint32_t count;
+};
+
+/* Answers whoever comes with words of another protocol, until the listener is shut down. */
+static void *answer_strangely(void *context)
+{
+	struct stranger *stranger = context;
+	int peer;
+	while (stranger->count < PEERS_MAX &&
+		(peer = accept(stranger->listener, NULL, NULL)) >= 0) {
+		(void)!write(peer, "HTTP/1.1 400", 12);
+		stranger->peers[stranger->count++] = peer;
+	}
+	return NULL;
+}
+
+START_TEST(one_who_listens_but_is_no_server_is_told)
+{
+	struct error err;
+	struct rpc_channel *channel;
+	struct stranger stranger = {.listener = socket(AF_UNIX, SOCK_STREAM, 0)};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const struct rpc_channel_options options = {.connect_ms = SHORT_MS};
+	char directory[PATH_SIZE], url[PATH_SIZE + 16];
+	pthread_t thread;
+	scratch_open(directory);
+	snprintf(url, sizeof(url), "ipc://%s/s", directory);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.100s/s", directory);
+	ck_assert_int_eq(bind(stranger.listener, (void *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(stranger.listener, PEERS_MAX), 0);
+	pthread_create(&thread, NULL, answer_strangely, &stranger);
+	assert_fails(rpc_channel_open(&channel, url, &options, &err), STATUS_UNAVAILABLE, &err,
+		"is pserver running there? (what answers there is no pserver)");
+	shutdown(stranger.listener, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	for (uint32_t i = 0; i < stranger.count; i++)
+		close(stranger.peers[i]);
+	close(stranger.listener);
+	scratch_close(directory);
 }
 END_TEST
 
@@ -195,7 +249,7 @@ int main(void)
 		an_attempt_without_an_answer_is_repeated,
 		a_message_that_the_server_does_not_read_is_queued_once,
 		no_server_at_the_address_is_said_with_the_address,
-		a_server_that_comes_later_is_found,
+		one_who_listens_but_is_no_server_is_told, a_server_that_comes_later_is_found,
 		a_call_outlives_its_server_when_another_takes_its_place,
 		a_call_whose_server_died_ends_with_a_clear_error, NULL};
 	return run_cases("rpc_late_server", cases);
