@@ -28,5 +28,5 @@ int main(int argc, char **argv)
 			   "servers,\nand answers with them.",
 		.commands = commands,
 	};
-	return dispatch(&set, argc, argv);
+	return program_end(set.program, dispatch(&set, argc, argv));
 }

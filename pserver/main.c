@@ -333,5 +333,5 @@ int main(int argc, char **argv)
 		status = find_checkpoint(options.checkpoint_dir, &err);
 	if (status == STATUS_OK)
 		status = run(&options, &err);
-	return flags_exit(line.program, status, &err);
+	return program_end(line.program, flags_exit(line.program, status, &err));
 }

@@ -173,7 +173,7 @@ int main(int argc, char **argv)
 	memory_keep_freed();
 	enum status status = parse(&options, argc, argv, &error);
 	if (status == STATUS_CANCELLED)
-		return EXIT_OK;
+		return program_end(PROGRAM, EXIT_OK);
 	struct comm local, *comm = &local;
 	struct error no_mpi;
 	comm_local_init(&local);
@@ -197,5 +197,5 @@ int main(int argc, char **argv)
 		return end_failed(&ending, comm, EXIT_FAILED, status, &error);
 	if (ending.launched)
 		comm_mpi_close(comm);
-	return EXIT_OK;
+	return program_end(PROGRAM, EXIT_OK);
 }

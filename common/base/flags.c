@@ -291,3 +291,19 @@ int program_failed(const char *program, const struct error *err)
 	fprintf(stderr, "%s: %s\n", program, err->message);
 	return EXIT_FAILED;
 }
+
+int program_end(const char *program, int code)
+{
+	struct error err;
+	errno = 0;
+	const bool written = fflush(stdout) == 0 && !ferror(stdout);
+	if (code != EXIT_OK || written)
+		return code;
+	/* An earlier write may have failed, and why is not known any more. */
+	if (errno != 0)
+		(void)error_set_errno(&err, errno, "standard output: not all of it was written");
+	else
+		(void)error_set(
+			&err, STATUS_UNAVAILABLE, "standard output: not all of it was written");
+	return program_failed(program, &err);
+}

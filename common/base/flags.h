@@ -81,4 +81,10 @@ void flags_add_hint(const char *program, struct error *err);
  */
 int program_failed(const char *program, const struct error *err);
 
+/*
+ * The last call of a program that prints a result: returns `code`, or EXIT_FAILED where that is
+ * EXIT_OK and stdout did not take all of it (a full disk), which is said then.
+ */
+int program_end(const char *program, int code);
+
 #endif

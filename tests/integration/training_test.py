@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import unittest
 
 from programs import ProgramTest, marquee, mpirun, processes_with, program, run
@@ -184,6 +185,16 @@ class ClearEnds(ProgramTest):
         self.fails(marquee("train", "--data", self.data, "--epochs", "three"), 2, "--epochs")
         self.fails(run(program("pserver"), "--listen", "tcp://127.0.0.1:0", "--shard", "2/2"), 2, "--shard")
         self.assertEqual(marquee("train", "--help").code, 0)
+
+    def test_a_result_that_the_disk_did_not_take_is_no_success(self):
+        train = ("train", "--data", self.data, "--max-steps", 1)
+        for arguments in ((program("marquee"), "help"), (program("marquee"), *train), (program("worker"), *train[1:]),
+                          (program("pserver"), "--help")):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([str(word) for word in arguments], stdout=full, stderr=subprocess.PIPE, encoding="utf-8",
+                                      timeout=60)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertIn(": standard output: ", done.stderr)
 
     def test_bad_model_file(self):
         path = self.path("model.json")
