@@ -79,6 +79,12 @@ static enum status read_years(struct movie_filter *filter, const char *text, str
 	return STATUS_OK;
 }
 
+enum status movie_years_check(const char *years, struct error *err)
+{
+	struct movie_filter filter;
+	return read_years(&filter, years, err);
+}
+
 static enum status read_ids(struct movie_filter *filter, const struct catalog *catalog,
 	const char *text, struct error *err)
 {

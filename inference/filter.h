@@ -37,6 +37,9 @@ struct filter_text {
 	bool include_untrained;
 };
 
+/* INVALID_ARGUMENT, saying what is expected, when they are no years as above. */
+MUST_CHECK enum status movie_years_check(const char *years, struct error *err);
+
 /* INVALID_ARGUMENT and NOT_FOUND say what is not understood. Borrows nothing. */
 MUST_CHECK enum status movie_filter_init(struct movie_filter *ret, const struct catalog *catalog,
 	const struct filter_text *text, struct error *err);

@@ -94,6 +94,13 @@ struct flag include_untrained_flag(struct filter_flags *filter)
 		.help = "also movies that training never met"};
 }
 
+enum status filter_flags_check(const struct filter_flags *flags, struct error *err)
+{
+	if (flags->years && movie_years_check(flags->years, err) != STATUS_OK)
+		return error_wrap(err, STATUS_INVALID_ARGUMENT, "--year");
+	return STATUS_OK;
+}
+
 enum status filter_flags_read(const struct filter_flags *flags, const struct catalog *catalog,
 	struct movie_filter *ret, struct error *err)
 {

@@ -31,6 +31,8 @@ struct flag genre_flag(struct filter_flags *filter);
 struct flag year_flag(struct filter_flags *filter);
 struct flag ids_flag(struct filter_flags *filter);
 struct flag include_untrained_flag(struct filter_flags *filter);
+/* What can be said without the model. INVALID_ARGUMENT: a usage error. */
+MUST_CHECK enum status filter_flags_check(const struct filter_flags *flags, struct error *err);
 /* Reads the file of ids, too. */
 MUST_CHECK enum status filter_flags_read(const struct filter_flags *flags,
 	const struct catalog *catalog, struct movie_filter *ret, struct error *err);

@@ -20,23 +20,33 @@ static const char program[] = "marquee checkpoint";
 
 /* ---- verify ---- */
 
-static bool verify_one(const char *path)
+/* Prints what was found, or adds it to `list`, {"path", "good", "step", "files" or "error"}. */
+static bool verify_one(const char *path, json_t *list)
 {
 	struct error err = {0};
 	struct manifest manifest;
 	if (checkpoint_verify(path, &manifest, &err) != STATUS_OK) {
-		printf("%s: %s\n", path, "damaged");
-		fflush(stdout);
-		fprintf(stderr, "%s: %s\n", program, err.message);
+		if (list)
+			json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "path", path,
+							    "good", 0, "error", err.message));
+		else
+			printf("%s: damaged\n", path);
+		program_failed(program, &err);
 		return false;
 	}
-	printf("%s: ok, step %" PRIu64 ", %zu files\n", path, manifest.step, manifest.file_count);
+	if (list)
+		json_array_append_new(list, json_pack("{s:s, s:b, s:o, s:I}", "path", path, "good",
+						    1, "step", json_from_u64(manifest.step),
+						    "files", (json_int_t)manifest.file_count));
+	else
+		printf("%s: ok, step %" PRIu64 ", %zu files\n", path, manifest.step,
+			manifest.file_count);
 	manifest_fini(&manifest);
 	return true;
 }
 
 /* Every checkpoint of a directory of them; *ret_good says whether all verify. */
-static enum status verify_root(const char *root, bool *ret_good, struct error *err)
+static enum status verify_root(const char *root, json_t *list, bool *ret_good, struct error *err)
 {
 	uint64_t *steps;
 	size_t count;
@@ -50,7 +60,7 @@ static enum status verify_root(const char *root, bool *ret_good, struct error *e
 		char path[PATH_SIZE];
 		status = checkpoint_path(root, steps[i], path, err);
 		if (status == STATUS_OK)
-			good &= verify_one(path);
+			good &= verify_one(path, list);
 	}
 	free(steps);
 	if (status == STATUS_OK)
@@ -63,16 +73,20 @@ static int run_verify(char **directories, bool json)
 	struct error err = {0};
 	bool good = false;
 	char manifest[PATH_SIZE];
-	(void)json;
 	if (!directory_exists(directories[0])) {
 		error_set(&err, STATUS_NOT_FOUND, "%s: no such directory", directories[0]);
 		return program_failed(program, &err);
 	}
+	json_t *list = json ? json_array() : NULL;
 	enum status status = path_join(manifest, directories[0], MANIFEST_NAME, &err);
 	if (status == STATUS_OK && file_exists(manifest))
-		good = verify_one(directories[0]);
+		good = verify_one(directories[0], list);
 	else if (status == STATUS_OK)
-		status = verify_root(directories[0], &good, &err);
+		status = verify_root(directories[0], list, &good, &err);
+	if (status == STATUS_OK && json)
+		status = json_print(
+			json_pack("{s:b, s:O}", "good", (int)good, "checkpoints", list), &err);
+	json_decref(list);
 	if (status != STATUS_OK)
 		return program_failed(program, &err);
 	return good ? EXIT_OK : EXIT_FAILED;
@@ -363,7 +377,7 @@ int cmd_checkpoint(int argc, char **argv)
 		{.name = "json",
 			.kind = FLAG_BOOL,
 			.target = &json,
-			.help = "inspect, diff: print the result as JSON"},
+			.help = "print the result as JSON"},
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};

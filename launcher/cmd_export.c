@@ -108,7 +108,9 @@ int cmd_export(int argc, char **argv)
 			.target = &rows,
 			.value_name = "TYPE",
 			.choices = ROW_TYPE_CHOICES,
-			.help = "how rows of tables are stored; int8 has a scale for each row"},
+			.help = ROW_TYPE_CHOICES
+			": how rows of tables are stored (default f32); int8 has a scale "
+			"for each row"},
 		index_flag(&index),
 		{.name = "onnx-data",
 			.kind = FLAG_CHOICE,

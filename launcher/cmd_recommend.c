@@ -236,11 +236,10 @@ int cmd_recommend(int argc, char **argv)
 	const struct command_line line = {
 		.program = program,
 		.summary =
-			"Names the movies with the highest predicted stars, by exact search "
-			"unless an index is used. Movies that no\ntraining rating was about are "
-			"left out: their rows are still "
-			"random. Ties go to the\nsmaller id. With --users --json there is a line "
-			"for each user.",
+			"Names the movies with the highest predicted stars, by exact search unless "
+			"an index\nis used. Movies that no training rating was about are left out: "
+			"their rows are still\nrandom. Ties go to the smaller id. With --users "
+			"--json there is a line for each user.",
 		.groups = &group,
 		.group_count = 1,
 	};
@@ -249,6 +248,8 @@ int cmd_recommend(int argc, char **argv)
 	enum status status = flags_parse(&line, argc, argv, NULL, &err);
 	if (status == STATUS_OK)
 		status = check(&arguments, &err);
+	if (status == STATUS_OK)
+		status = filter_flags_check(&arguments.filter, &err);
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
 	status = world_open(&world, &arguments, &err);

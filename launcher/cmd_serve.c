@@ -155,6 +155,8 @@ int cmd_serve(int argc, char **argv)
 	};
 	struct error err = {0};
 	enum status status = flags_parse(&line, argc, argv, NULL, &err);
+	if (status == STATUS_OK)
+		status = http_address_check(arguments.http.listen, &err);
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
 	status = run(&arguments, &err);

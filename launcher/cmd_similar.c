@@ -50,6 +50,8 @@ int cmd_similar(int argc, char **argv)
 	struct movie_filter filter = {0};
 	uint32_t movie;
 	enum status status = flags_parse(&line, argc, argv, NULL, &err);
+	if (status == STATUS_OK)
+		status = filter_flags_check(&filter_flags, &err);
 	if (status != STATUS_OK)
 		return flags_exit(line.program, status, &err);
 	status = answer_open(&answer, model, &err);

@@ -100,7 +100,7 @@ int cmd_synth(int argc, char **argv)
 	status = synth_generate(&options, &report, &err);
 	progress_finish(&progress);
 	if (status != STATUS_OK)
-		return program_failed(line.program, &err);
+		return flags_exit(line.program, status, &err);
 	if (json)
 		print_json(&report);
 	else

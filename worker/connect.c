@@ -46,17 +46,23 @@ static enum status random_hex(char text[JOB_SIZE], struct error *err)
 	return STATUS_OK;
 }
 
-static enum status split_urls(struct connector *connector, struct error *err)
+/* "URL,URL,..." taken apart; free() the addresses, whatever the status. */
+static enum status split_urls(
+	const char *at, char (**ret_urls)[URL_SIZE], uint32_t *ret_count, struct error *err)
 {
-	const char *at = connector->options.servers;
+	char(*urls)[URL_SIZE];
 	uint32_t count = 1;
+	*ret_urls = NULL;
 	for (const char *c = at; *c; c++)
 		count += *c == ',';
 	if (count > SERVERS_MAX)
 		return error_set(err, STATUS_INVALID_ARGUMENT,
 			"--servers names %u servers, at most %u are possible", count, SERVERS_MAX);
-	enum status status =
-		memory_zalloc(&connector->urls, count, sizeof(*connector->urls), "servers", err);
+	enum status status = memory_zalloc(&urls, count, sizeof(*urls), "servers", err);
+	if (status != STATUS_OK)
+		return status;
+	*ret_urls = urls;
+	*ret_count = count;
 	for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
 		size_t length = strcspn(at, ",");
 		if (length == 0 || length >= URL_SIZE)
@@ -65,10 +71,22 @@ static enum status split_urls(struct connector *connector, struct error *err)
 				"tls+tcp://HOST:PORT or ipc://PATH",
 				(int)(length < 80 ? length : 80), at);
 		else
-			memcpy(connector->urls[i], at, length);
+			memcpy(urls[i], at, length);
+		if (status == STATUS_OK && rpc_url_check(urls[i], err) != STATUS_OK)
+			status = error_wrap(err, STATUS_INVALID_ARGUMENT, "--servers");
 		at += length + (at[length] == ',');
 	}
-	connector->url_count = count;
+	return status;
+}
+
+enum status connect_options_check(const struct connect_options *options, struct error *err)
+{
+	char(*urls)[URL_SIZE];
+	uint32_t count;
+	if (!options->servers)
+		return STATUS_OK;
+	enum status status = split_urls(options->servers, &urls, &count, err);
+	free(urls);
 	return status;
 }
 
@@ -163,7 +181,8 @@ enum status connector_open(struct connector **ret, const struct connect_options 
 		if (options->token_file)
 			status = rpc_token_read(options->token_file, &connector->token, err);
 		if (status == STATUS_OK)
-			status = split_urls(connector, err);
+			status = split_urls(
+				options->servers, &connector->urls, &connector->url_count, err);
 	} else if (status == STATUS_OK && comm->workers > 1) {
 		status = check_one_host(comm, err);
 		if (status == STATUS_OK)

@@ -21,6 +21,10 @@ struct connect_options {
 	uint64_t generation; /* which start of the job this is */
 };
 
+/* INVALID_ARGUMENT: `servers` is not understood. */
+MUST_CHECK enum status connect_options_check(
+	const struct connect_options *options, struct error *err);
+
 struct connector;
 
 /*

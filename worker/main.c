@@ -77,6 +77,8 @@ static enum status parse(struct worker_options *options, int argc, char **argv, 
 	options->connect.connect_timeout_s = 10;
 	enum status status = flags_parse(&line, argc, argv, NULL, err);
 	if (status == STATUS_OK)
+		status = connect_options_check(&options->connect, err);
+	if (status == STATUS_OK)
 		status = train_options_finish(&options->train, err);
 	return status;
 }

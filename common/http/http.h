@@ -63,6 +63,9 @@ struct http_options {
 
 struct http_server;
 
+/* INVALID_ARGUMENT, saying what is expected, when it is no HOST:PORT. */
+MUST_CHECK enum status http_address_check(const char *address, struct error *err);
+
 /* INVALID_ARGUMENT: the address is not understood; PERMISSION_DENIED: it is public and may not be;
  * UNAVAILABLE: it cannot be listened on. */
 MUST_CHECK enum status http_server_open(

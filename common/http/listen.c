@@ -1,6 +1,7 @@
 #include "common/http/listen.h"
 
 #include "common/base/flags.h"
+#include "common/http/http.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,6 +38,13 @@ static enum status split(
 	return STATUS_OK;
 }
 
+enum status http_address_check(const char *address, struct error *err)
+{
+	char host[HOST_SIZE];
+	const char *port;
+	return split(address, host, &port, err);
+}
+
 static bool is_loopback(const struct sockaddr *address)
 {
 	if (address->sa_family == AF_INET)
@@ -60,8 +68,14 @@ static enum status listen_on(
 	(void)setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
 	if (bind(descriptor, found->ai_addr, found->ai_addrlen) != 0 ||
 		listen(descriptor, BACKLOG) != 0) {
-		(void)error_set(err, STATUS_UNAVAILABLE, "cannot listen on %.100s: %s", address,
-			strerror(errno));
+		if (errno == EADDRINUSE)
+			(void)error_set(err, STATUS_UNAVAILABLE,
+				"cannot listen on %.100s: address in use: another program listens "
+				"there; stop it or choose another port (0: any)",
+				address);
+		else
+			(void)error_set(err, STATUS_UNAVAILABLE, "cannot listen on %.100s: %s",
+				address, strerror(errno));
 		close(descriptor);
 		return STATUS_UNAVAILABLE;
 	}

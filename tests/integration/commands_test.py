@@ -5,7 +5,7 @@ import os
 import sys
 import unittest
 
-from programs import ProgramTest, marquee, read_safetensors
+from programs import ProgramTest, marquee, program, read_safetensors, run
 
 SKIPPED = 77
 TOLERANCE = 1e-5
@@ -207,6 +207,11 @@ class Answers(Trained):
         inspected = marquee("checkpoint", "inspect", self.checkpoints)
         self.assertEqual(inspected.digest(), self.trained.digest())
         self.assertEqual(self.outsider.about["digest"], self.trained.digest())
+        verified = json.loads(marquee("checkpoint", "verify", self.checkpoints, "--json").out)
+        self.assertTrue(verified["good"])
+        newest = verified["checkpoints"][-1]
+        self.assertEqual((newest["good"], newest["step"]), (True, self.outsider.about["step"]))
+        self.assertTrue(os.path.isdir(newest["path"]))
         same = marquee("checkpoint", "diff", self.checkpoints, self.checkpoints)
         self.assertEqual(same.code, 0, same.out + same.err)
 
@@ -272,6 +277,13 @@ class ClearErrors(Trained):
         self.refused(2, "--ratings", "evaluate", *model)
         self.refused(2, "--out", "export", "--checkpoint", self.checkpoints)
         self.refused(2, "--user", "recommend", *model, "--user", "-3")
+        self.refused(2, "--year: ", "recommend", *model, "--user", 1, "--year", "19x")
+        self.refused(2, "--year: ", "similar", *model, "--movie", 1, "--year", "2000-1990")
+        self.refused(2, "HOST:PORT", "serve", *model, "--listen", "nowhere")
+        self.refused(2, "half of all pairs", "synth", "--out", self.path("synth"), "--users", 10, "--movies", 10, "--ratings", 51)
+        for url in "nowhere", "tcp://127.0.0.1:1,":
+            worker = run(program("worker"), "--data", self.data, "--servers", url)
+            self.fails(worker, 2, "worker: --servers: ")
         self.refused(2, "--exclude-seen", "recommend", *model, "--age", 25, "--gender", "M", "--occupation", 1,
                      "--exclude-seen", os.path.join(self.data, "ratings.dat"))
 

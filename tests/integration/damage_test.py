@@ -1,4 +1,5 @@
 """Damaged checkpoints of a real run: each is refused with the file and the reason, none is loaded, older ones are."""
+import json
 import os
 import random
 import shutil
@@ -77,6 +78,11 @@ class Damage(ProgramTest):
                 self.assertEqual(result.code, 1, result.out)
                 # Of two files that changed places either may be met first.
                 self.assertTrue(name in result.err or done.split()[-1] in result.err, result.err)
+        said = marquee("checkpoint", "verify", path, "--json")
+        self.assertEqual(said.code, 1)
+        found = json.loads(said.out)
+        self.assertFalse(found["good"])
+        self.assertIn(found["checkpoints"][0]["error"], result.err)
 
     def test_resume_passes_over_it_and_ends_with_the_same_bits(self):
         random_source = random.Random(SEED)
