@@ -232,7 +232,7 @@ class Refusals(ServeTest):
         for address in "0.0.0.0:0", "[::]:0":
             self.fails(marquee("serve", "--model", self.model, "--listen", address), 1, "is not a loopback address", "--public")
         for address in "8080", "127.0.0.1", "[::1", "::1:80", "127.0.0.1:x", "127.0.0.1:70000", ":80":
-            self.fails(marquee("serve", "--model", self.model, "--listen", address), 1, "expected HOST:PORT")
+            self.fails(marquee("serve", "--model", self.model, "--listen", address), 2, "expected HOST:PORT")
         server = self.serve()
         self.fails(marquee("serve", "--model", self.model, "--listen", "127.0.0.1:%d" % server.address[1]), 1, "cannot listen on")
 
