@@ -271,6 +271,17 @@ static enum status open_parts(struct model_directory *directory, const char *jso
 	return status == STATUS_OK ? open_weights(directory, err) : status;
 }
 
+/* Says what to do about a directory that is not as it was exported. */
+static enum status advise(enum status status, struct error *err)
+{
+	if (status != STATUS_DATA_LOSS || !err)
+		return status;
+	const size_t used = strlen(err->message);
+	snprintf(err->message + used, sizeof(err->message) - used,
+		": export the model again (marquee export)");
+	return status;
+}
+
 enum status model_directory_open(struct model_directory *ret, const char *path, struct error *err)
 {
 	struct model_directory directory = {0};
@@ -288,9 +299,9 @@ enum status model_directory_open(struct model_directory *ret, const char *path, 
 			path);
 	status = sealed_json_read(json_path, MODEL_DIRECTORY_FORMAT_VERSION, &json, err);
 	if (status != STATUS_OK)
-		return status;
+		return advise(status, err);
 	memcpy(directory.path, path, strlen(path) + 1);
-	status = open_parts(&directory, json_path, json, err);
+	status = advise(open_parts(&directory, json_path, json, err), err);
 	json_decref(json);
 	if (status == STATUS_OK)
 		status = model_changes_apply(&directory, err);

@@ -7,6 +7,10 @@
 #include "worker/summary.h"
 #include "worker/trainer.h"
 
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define REPORT_STEPS 100u /* between points of the report's curve of single steps */
@@ -24,13 +28,30 @@ static void on_warning(void *context, const char *text)
 	fprintf(stderr, "%s: warning: %s\n", program, text);
 }
 
+/* A report that cannot be written is better heard of before the training. */
+static enum status check_place(const char *report, struct error *err)
+{
+	const char *slash = strrchr(report, '/');
+	char directory[PATH_SIZE] = ".";
+	if (slash && slash - report >= (ptrdiff_t)sizeof(directory))
+		return error_set(err, STATUS_INVALID_ARGUMENT, "--report: the path is too long");
+	if (slash)
+		snprintf(directory, sizeof(directory), "%.*s/", (int)(slash - report), report);
+	if (access(directory, W_OK | X_OK) != 0)
+		return error_set_errno(err, errno, "--report: %.300s", directory);
+	return STATUS_OK;
+}
+
 /* The metrics that a report is made of are kept beside it, so that a resumed run goes on with them.
  */
 static enum status choose_metrics(
 	struct train_options *options, const char *report, char path[PATH_SIZE], struct error *err)
 {
-	if (!report || options->dump_metrics)
+	if (!report)
 		return STATUS_OK;
+	enum status status = check_place(report, err);
+	if (status != STATUS_OK || options->dump_metrics)
+		return status;
 	if (snprintf(path, PATH_SIZE, "%s.jsonl", report) >= (int)PATH_SIZE)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "--report: the path is too long");
 	options->dump_metrics = path;

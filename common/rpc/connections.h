@@ -4,10 +4,11 @@
  * Each has a place from the transport's handshake on, for which it has 10 s, and from its first
  * message on a thread, which serves it (rpc_server_serve()). Beyond the limit it is refused, which
  * is told with its address. One that has not brought a request with the right token within
- * CONNECTION_SILENT_MS loses its place to the next that comes. Beyond twice the limit, those
- * without a place counted, it is closed without a word. Inside this room only (it shows nng).
+ * CONNECTION_SILENT_MS loses its place to the next that comes. Beyond four times the limit, those
+ * without a place counted, the oldest that makes no handshake is closed without a word. Inside this
+ * room only (it shows nng).
  *
- * Threads: internally locked. Its lock is taken last.
+ * Threads: internally locked. Of the locks of others only a link's are taken under its own.
  */
 #ifndef MARQUEE_RPC_CONNECTIONS_H
 #define MARQUEE_RPC_CONNECTIONS_H

@@ -301,6 +301,11 @@ class ClearErrors(Trained):
     def test_a_log_directory_that_cannot_be_written_ends_the_training_at_once(self):
         self.fails(marquee("train", "--data", self.data, "--log-dir", "/proc/no"), 1, "--log-dir: ", "/proc/no")
 
+    def test_a_report_that_cannot_be_written_is_no_end_of_a_training(self):
+        nowhere = self.path("nowhere/report.html")
+        for more in (), ("--dump-metrics", self.path("metrics.jsonl")):
+            self.refused(1, f"--report: {os.path.dirname(nowhere)}", "train", "--data", self.data, "--report", nowhere, *more)
+
 
 if __name__ == "__main__":
     if importlib.util.find_spec("numpy") is None:
