@@ -7,7 +7,6 @@
 #include "inference/onnx.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A square of a length never counts for less in a cosine. */

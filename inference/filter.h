@@ -9,7 +9,7 @@
 #ifndef MARQUEE_INFERENCE_FILTER_H
 #define MARQUEE_INFERENCE_FILTER_H
 
-#include "inference/model_directory.h"
+#include "common/data/catalog.h"
 
 #define GENRE_ANY UINT32_MAX
 

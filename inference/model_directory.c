@@ -6,7 +6,6 @@
 #include "common/model/model_record.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -10,7 +10,6 @@
 #define MARQUEE_INFERENCE_MOVIE_EDIT_H
 
 #include "inference/model_directory.h"
-#include "inference/movie_changes.h"
 
 struct movie_edit;
 

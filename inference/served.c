@@ -1,6 +1,5 @@
 #include "inference/served.h"
 
-#include "common/base/hash.h"
 #include "common/base/memory.h"
 #include "inference/movie_changes.h"
 

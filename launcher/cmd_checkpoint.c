@@ -1,6 +1,5 @@
 /* marquee checkpoint: verify, inspect and compare checkpoints. */
 #include "common/base/flags.h"
-#include "common/base/memory.h"
 #include "common/base/text_table.h"
 #include "common/checkpoint/checkpoint_diff.h"
 #include "common/checkpoint/checkpoint_digest.h"

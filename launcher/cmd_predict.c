@@ -1,5 +1,4 @@
 /* marquee predict: the stars that somebody would give a movie. */
-#include "common/base/memory.h"
 #include "inference/actual.h"
 #include "launcher/answer_flags.h"
 #include "launcher/commands.h"

@@ -1,5 +1,6 @@
 #include "pserver/row_index.h"
 
+#include "common/base/hash.h"
 #include "pserver/pages.h"
 
 #include <assert.h>

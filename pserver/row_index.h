@@ -38,7 +38,6 @@
 #ifndef MARQUEE_PSERVER_ROW_INDEX_H
 #define MARQUEE_PSERVER_ROW_INDEX_H
 
-#include "common/base/hash.h"
 #include "common/base/status.h"
 #include "pserver/page_stock.h"
 #include "pserver/placement.h"

@@ -5,7 +5,6 @@
  * themselves, each in its own process on a loopback port, and exchange steps in shared memory; a
  * single worker then needs no server at all.
  */
-#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "worker/comm_mpi.h"
 #include "worker/connect.h"

@@ -11,8 +11,6 @@
 #include "worker/params_remote.h"
 #include "worker/routes.h"
 
-#include <stdbool.h>
-
 struct remote;
 
 /* What one server has of one exchange. */

@@ -7,7 +7,6 @@
 #ifndef MARQUEE_WORKER_TRAINER_INTERNAL_H
 #define MARQUEE_WORKER_TRAINER_INTERNAL_H
 
-#include "common/base/progress.h"
 #include "common/checkpoint/manifest.h"
 #include "common/data/dataset.h"
 #include "worker/dense.h"

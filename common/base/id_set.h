@@ -13,7 +13,6 @@
 
 #include "common/base/status.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct id_set_slot {

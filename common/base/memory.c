@@ -1,5 +1,6 @@
 #include "common/base/memory.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__GLIBC__)

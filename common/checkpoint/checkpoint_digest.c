@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/checkpoint/dense_file.h"
+#include "common/checkpoint/directory.h"
 #include "common/checkpoint/shard_file.h"
 
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 #ifndef MARQUEE_CHECKPOINT_CHECKPOINT_DIGEST_H
 #define MARQUEE_CHECKPOINT_CHECKPOINT_DIGEST_H
 
-#include "common/checkpoint/directory.h"
+#include "common/checkpoint/manifest.h"
 
 MUST_CHECK enum status checkpoint_digest(
 	const char *path, const struct manifest *manifest, struct digest *ret, struct error *err);

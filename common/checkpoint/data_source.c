@@ -2,7 +2,6 @@
 
 #include "common/checkpoint/json_field.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -26,7 +26,6 @@
 #include "common/data/report.h"
 #include "common/data/vocabulary.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
 #define GENDER_COUNT	  2u /* M 0, F 1 */

@@ -3,7 +3,6 @@
 #include "common/base/hash.h"
 #include "common/base/memory.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -32,7 +32,6 @@
 #define MARQUEE_MODEL_FUSION_H
 
 #include "common/model/kind.h"
-#include "common/nn/fc.h"
 #include "common/nn/kernels.h"
 
 /* The first five tables are features: one id per entity, through a linear layer. */

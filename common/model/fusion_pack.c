@@ -1,5 +1,6 @@
 /* The packed weights of the fusion model; fusion.h has their layout. */
 #include "common/model/fusion.h"
+#include "common/nn/fc.h"
 
 #include <string.h>
 

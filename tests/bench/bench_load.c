@@ -9,7 +9,6 @@
  * many: the peak of the one over that of the other.
  */
 #include "common/base/file.h"
-#include "common/base/memory.h"
 #include "common/base/parallel.h"
 #include "common/data/dataset.h"
 #include "common/data/synth.h"

@@ -9,7 +9,6 @@
  *
  * Without --rows: the cases that the project holds against a limit.
  */
-#include "common/base/file.h"
 #include "common/base/memory.h"
 #include "pserver/service.h"
 #include "tests/bench/ps_bare.h"

@@ -14,7 +14,6 @@
 
 #include <inttypes.h>
 #include <malloc.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>

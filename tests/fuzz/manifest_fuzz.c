@@ -1,6 +1,5 @@
 /* JSON that is taken for a manifest, and the file with its seal. */
 #include "common/checkpoint/manifest.h"
-#include "common/checkpoint/sealed_json.h"
 #include "common/model/model_record.h"
 #include "tests/fuzz/fuzz.h"
 

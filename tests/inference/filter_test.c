@@ -1,7 +1,6 @@
 /* What people write to choose movies, and which pass. */
 #include "inference/filter.h"
 
-#include "common/base/memory.h"
 #include "inference/recommend.h"
 #include "tests/inference/sample.h"
 #include "tests/support/suite.h"

@@ -1,7 +1,6 @@
 /* The file of changed movies: what is in it, damage, and memory that runs out. */
 #include "inference/movie_changes.h"
 
-#include "inference/model_changes.h"
 #include "inference/movie_edit.h"
 #include "tests/inference/sample.h"
 #include "tests/support/failing_memory.h"

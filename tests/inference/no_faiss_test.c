@@ -1,5 +1,4 @@
 /* A build without FAISS: linked with no_faiss.c, whose functions come before the library's. */
-#include "inference/faiss_index.h"
 #include "inference/movie_index.h"
 #include "tests/inference/sample.h"
 #include "tests/support/suite.h"

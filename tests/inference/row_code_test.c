@@ -5,7 +5,6 @@
 #include "tests/support/suite.h"
 
 #include <math.h>
-#include <string.h>
 
 #define ROWS 50
 #define DIM  33

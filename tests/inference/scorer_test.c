@@ -7,7 +7,6 @@
 #include "tests/support/suite.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NEAR 1e-5

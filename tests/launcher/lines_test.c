@@ -3,7 +3,6 @@
 #include "tests/support/suite.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

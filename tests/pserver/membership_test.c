@@ -5,7 +5,6 @@
 #include "tests/pserver/ps_client.h"
 #include "tests/support/suite.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

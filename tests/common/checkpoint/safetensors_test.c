@@ -5,7 +5,6 @@
 #include "tests/support/suite.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

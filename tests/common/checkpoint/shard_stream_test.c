@@ -2,12 +2,10 @@
 
 #include "common/base/clock.h"
 #include "common/base/random.h"
-#include "common/checkpoint/directory.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PACK_BYTES ((size_t)4096)

@@ -8,7 +8,6 @@
 #include "tests/support/suite.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define IDS    120u /* that revisions are about */

@@ -3,7 +3,6 @@
 
 #include "tests/support/suite.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,5 +1,4 @@
 /* Caches of a ratings file that are damaged, cut, forged, or change while they are read. */
-#include "common/data/ratings_cache.h"
 
 #include "common/base/hash.h"
 #include "tests/support/cache_grid.h"

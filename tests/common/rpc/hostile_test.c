@@ -8,7 +8,6 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MUTATIONS  3000
