@@ -16,7 +16,6 @@
 
 #define NS_PER_MS	UINT64_C(1000000)
 #define PEER_SIZE	64
-#define HANDSHAKE_MS	10000
 #define TOTAL_MAX	4u /* times the limit, with those before their handshake */
 #define ACCEPT_PAUSE_MS 50 /* without descriptors or memory for another one */
 
@@ -204,16 +203,26 @@ static void start(struct connection *connection)
 		end(connection);
 }
 
+/* However many pieces it comes in. */
+static nng_duration handshake_left_ms(const struct connection *connection)
+{
+	const uint64_t now_ns = clock_now_ns(connection->connections->clock);
+	const uint64_t end_ns = connection->came_ns + CONNECTION_HANDSHAKE_MS * NS_PER_MS;
+	return now_ns < end_ns ? (nng_duration)((end_ns - now_ns) / NS_PER_MS) : 0;
+}
+
 static void receive_first(struct connection *connection)
 {
 	link_receive(connection->link,
-		link_greeted(connection->link) ? NNG_DURATION_INFINITE : HANDSHAKE_MS);
+		connection->asked ? NNG_DURATION_INFINITE : handshake_left_ms(connection));
 }
 
 /* Until there is a message, for which there is a thread then. */
 static void on_received(void *context, struct link *link, int rv)
 {
 	struct connection *connection = context;
+	if (rv == 0 && !connection->asked && handshake_left_ms(connection) == 0)
+		rv = NNG_ETIMEDOUT;
 	if (rv == 0)
 		rv = link_next(link, &connection->first, &connection->first_route);
 	if (rv != 0 || !may_stay(connection))
@@ -224,12 +233,12 @@ static void on_received(void *context, struct link *link, int rv)
 		receive_first(connection);
 }
 
-/* Where they are too many the oldest that makes no handshake goes. */
-static void make_room(struct connections *connections)
+/* Where they are too many, or it is needed, the oldest that makes no handshake goes. */
+static void make_room(struct connections *connections, bool needed)
 {
 	pthread_mutex_lock(&connections->lock);
 	struct connection *oldest = NULL;
-	if (connections->total >= TOTAL_MAX * connections->limit)
+	if (needed || connections->total >= TOTAL_MAX * connections->limit)
 		for (struct connection *c = connections->first; c; c = c->next)
 			if (!link_greeted(c->link))
 				oldest = c;
@@ -243,12 +252,13 @@ static void add(struct connections *connections, nng_stream *stream)
 {
 	struct connection *connection;
 	struct link_options options = connections->link;
-	make_room(connections);
+	make_room(connections, false);
 	if (memory_zalloc(&connection, 1, sizeof(*connection), "connection", NULL) != STATUS_OK) {
 		nng_stream_free(stream);
 		return;
 	}
 	connection->connections = connections;
+	connection->came_ns = clock_now_ns(connections->clock);
 	options.on_received = on_received;
 	options.on_gone = on_gone;
 	options.context = connection;
@@ -279,6 +289,10 @@ static void on_accept(void *context)
 		return;
 	if (stream)
 		add(connections, stream);
+	if (rv == NNG_ENOFILES) {
+		end_silent(connections);
+		make_room(connections, true);
+	}
 	if (rv == 0)
 		nng_stream_listener_accept(connections->listener, connections->accept_aio);
 	else

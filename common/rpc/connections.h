@@ -1,12 +1,12 @@
 /*
  * The connections of a server: who comes, how many there may be, and who may stay.
  *
- * Each has a place from the transport's handshake on, for which it has 10 s, and from its first
- * message on a thread, which serves it (rpc_server_serve()). Beyond the limit it is refused, which
- * is told with its address. One that has not brought a request with the right token within
- * CONNECTION_SILENT_MS loses its place to the next that comes. Beyond four times the limit, those
- * without a place counted, the oldest that makes no handshake is closed without a word. Inside this
- * room only (it shows nng).
+ * Each has a place from the transport's handshake on, for which it has CONNECTION_HANDSHAKE_MS, and
+ * from its first message on a thread, which serves it (rpc_server_serve()). Beyond the limit it is
+ * refused, which is told with its address. One that has not brought a request with the right token
+ * within CONNECTION_SILENT_MS loses its place to the next that comes. Beyond four times the limit,
+ * those without a place counted, and where descriptors are out, the oldest that has made no
+ * handshake is closed without a word. Inside this room only (it shows nng).
  *
  * Threads: internally locked. Of the locks of others only a link's are taken under its own.
  */
@@ -23,11 +23,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define CONNECTION_SILENT_MS 5000u
-#define CONNECTION_WATCH_MS  1000
+#define CONNECTION_HANDSHAKE_MS 10000u
+#define CONNECTION_SILENT_MS	5000u
+#define CONNECTION_WATCH_MS	1000
 
 struct connection {
-	struct connections *connections; /* immutable, as is link */
+	struct connections *connections; /* immutable, as are link and came_ns */
+	uint64_t came_ns;
 	struct link *link;    /* one reference, of whoever receives: a callback, then the thread */
 	bool asked;	      /* for a place; the receiver's */
 	struct buffer *first; /* the first message, for the thread */

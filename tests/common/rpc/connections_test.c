@@ -12,11 +12,14 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#define LIMIT	 4u
-#define WAIT_MS	 10000u
-#define NS_PER_S UINT64_C(1000000000)
+#define LIMIT	    4u
+#define WAIT_MS	    10000u
+#define ROOM_S	    5.0
+#define DESCRIPTORS 64 /* more than this process has */
+#define NS_PER_S    UINT64_C(1000000000)
 
 static struct echo_service echo;
 static struct rpc_server *server;
@@ -220,6 +223,74 @@ START_TEST(a_wrong_token_keeps_a_place_no_longer_than_silence)
 }
 END_TEST
 
+START_TEST(a_handshake_in_pieces_has_no_more_time)
+{
+	unsigned char greeting[RAW_GREETING_BYTES];
+	open_all("tcp://127.0.0.1:0", NULL);
+	int slow = raw_connect(rpc_server_url(server));
+	raw_receive(slow, greeting, sizeof(greeting));
+	raw_send(slow, raw_req, 1);
+	atomic_fetch_add(&time_ns, 10 * NS_PER_S);
+	raw_send(slow, raw_req + 1, RAW_GREETING_BYTES - 1);
+	raw_drain(slow);
+	ck_assert_uint_eq(stats().connections, 0);
+	close(slow);
+	close_all();
+}
+END_TEST
+
+/* There are no more descriptors, and somebody gets in all the same. */
+static void comes_without_descriptors(void)
+{
+	struct rlimit before, few;
+	int taken[DESCRIPTORS];
+	uint32_t count = 0;
+	unsigned char greeting[RAW_GREETING_BYTES];
+	int late = raw_socket(rpc_server_url(server));
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = DESCRIPTORS;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while ((taken[count] = dup(late)) >= 0)
+		count++;
+	const uint64_t start_ns = clock_now_ns(clock_real());
+	raw_connect_socket(late, rpc_server_url(server));
+	raw_send(late, raw_req, sizeof(raw_req));
+	raw_receive(late, greeting, sizeof(greeting));
+	/* Sooner than any handshake ends by itself. */
+	ck_assert(clock_seconds_since(clock_real(), start_ns) < ROOM_S);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	while (count > 0)
+		close(taken[--count]);
+	close(late);
+}
+
+START_TEST(who_has_no_right_to_a_descriptor_gives_it_to_who_comes)
+{
+	int strangers[LIMIT];
+	unsigned char greeting[RAW_GREETING_BYTES];
+	open_all("tcp://127.0.0.1:0", NULL);
+	/* They make no handshake. */
+	for (uint32_t i = 0; i < LIMIT; i++) {
+		strangers[i] = raw_connect(rpc_server_url(server));
+		raw_receive(strangers[i], greeting, sizeof(greeting));
+	}
+	comes_without_descriptors();
+	wait_for_connections(0);
+	for (uint32_t i = 0; i < LIMIT; i++)
+		close(strangers[i]);
+	/* They make one, and say nothing. */
+	for (uint32_t i = 0; i < LIMIT; i++)
+		strangers[i] = connect_silent();
+	wait_for_connections(LIMIT);
+	atomic_fetch_add(&time_ns, 5 * NS_PER_S);
+	comes_without_descriptors();
+	for (uint32_t i = 0; i < LIMIT; i++)
+		close(strangers[i]);
+	close_all();
+}
+END_TEST
+
 START_TEST(a_limit_that_cannot_be_is_refused)
 {
 	struct error err;
@@ -237,6 +308,8 @@ int main(void)
 		connections_beyond_the_limit_are_refused_and_told_with_their_address,
 		who_is_silent_keeps_a_place_for_five_seconds,
 		a_wrong_token_keeps_a_place_no_longer_than_silence,
+		a_handshake_in_pieces_has_no_more_time,
+		who_has_no_right_to_a_descriptor_gives_it_to_who_comes,
 		a_limit_that_cannot_be_is_refused, NULL};
 	return run_cases("connections", cases);
 }

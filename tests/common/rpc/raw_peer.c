@@ -15,27 +15,42 @@
 const unsigned char raw_req[RAW_GREETING_BYTES] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
 const unsigned char raw_rep[RAW_GREETING_BYTES] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
 
-int raw_connect(const char *url)
+static bool is_local(const char *url)
+{
+	return strncmp(url, "ipc://", 6) == 0;
+}
+
+int raw_socket(const char *url)
 {
 	const struct timeval wait = {RAW_WAIT_MS / 1000, 0};
+	int peer = socket(is_local(url) ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_ge(peer, 0);
+	ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
+	ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)), 0);
+	return peer;
+}
+
+void raw_connect_socket(int peer, const char *url)
+{
 	const int on = 1;
-	int peer;
-	if (strncmp(url, "ipc://", 6) == 0) {
+	if (is_local(url)) {
 		struct sockaddr_un address = {.sun_family = AF_UNIX};
 		snprintf(address.sun_path, sizeof(address.sun_path), "%s", url + 6);
-		peer = socket(AF_UNIX, SOCK_STREAM, 0);
 		ck_assert_int_eq(connect(peer, (void *)&address, sizeof(address)), 0);
 	} else {
 		const uint16_t port = (uint16_t)atoi(strrchr(url, ':') + 1);
 		const struct sockaddr_in address = {.sin_family = AF_INET,
 			.sin_port = htons(port),
 			.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-		peer = socket(AF_INET, SOCK_STREAM, 0);
 		ck_assert_int_eq(connect(peer, (const void *)&address, sizeof(address)), 0);
 		(void)setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	}
-	ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
-	ck_assert_int_eq(setsockopt(peer, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)), 0);
+}
+
+int raw_connect(const char *url)
+{
+	int peer = raw_socket(url);
+	raw_connect_socket(peer, url);
 	return peer;
 }
 

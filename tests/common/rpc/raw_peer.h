@@ -15,6 +15,9 @@
 
 extern const unsigned char raw_req[RAW_GREETING_BYTES], raw_rep[RAW_GREETING_BYTES];
 
+/* A socket for the address, and its connection. */
+int raw_socket(const char *url);
+void raw_connect_socket(int peer, const char *url);
 /* Connects to a tcp://127.0.0.1:PORT or an ipc://PATH. */
 int raw_connect(const char *url);
 /* Also sends a client's greeting. */
