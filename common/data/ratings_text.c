@@ -11,8 +11,8 @@
 
 #include "common/base/memory.h"
 #include "common/base/parallel.h"
+#include "common/data/fast_line.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,20 +20,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 #define PIECE_BYTES RATINGS_LINE_MAX
 /* The shortest line is 1<tab>1<tab>1<tab>1. */
 #define PIECE_LINES_MAX (PIECE_BYTES / 8 + 1)
-/* The fast parser looks that far beyond the end. */
-#define PAD_BYTES	((size_t)32)
 #define EXTENSION_BYTES ((size_t)4096)
 
 /* One thread's piece at hand. */
 struct piece {
-	unsigned char *buffer;		/* [1 + 2 * PIECE_BYTES + PAD_BYTES] */
+	unsigned char *buffer;		/* [1 + 2 * PIECE_BYTES + FAST_LINE_PAD] */
 	struct rating *examples;	/* [PIECE_LINES_MAX] */
 	const unsigned char *begin;	/* its lines */
 	const unsigned char *end;	/* behind the last line feed, or the text's end */
@@ -157,108 +152,12 @@ static enum status read_piece(
 	 * nothing.
 	 */
 	unsigned char *behind = piece->buffer + (piece->end - piece->buffer);
-	memset(behind, 0, PAD_BYTES);
+	memset(behind, 0, FAST_LINE_PAD);
 	behind[0] = '\n';
 	return status;
 }
 
 /* ---- parsing a piece of good lines ---- */
-
-static inline uint64_t load_8(const unsigned char *at)
-{
-	uint64_t bytes;
-	memcpy(&bytes, at, sizeof(bytes));
-	return le64toh(bytes);
-}
-
-/*
- * How many of 8 characters, the first in the lowest byte, are digits before the first that is none.
- * A byte of `distance` is 0..9 for a digit, and 0x76 more has the high bit set for any other. The
- * carry of a byte beyond 0x89 reaches only those behind it, which do not matter.
- */
-static inline unsigned int count_digits(uint64_t distance)
-{
-	uint64_t others = ((distance + UINT64_C(0x7676767676767676)) | distance) &
-			  UINT64_C(0x8080808080808080);
-	return others ? (unsigned int)__builtin_ctzll(others) / 8 : 8;
-}
-
-/* A number of 1 to 8 digits; false when there are none. Those of more are left half read. */
-static inline bool fast_number(const unsigned char **at, uint64_t *ret)
-{
-	uint64_t digits = load_8(*at) ^ UINT64_C(0x3030303030303030);
-	unsigned int count = count_digits(digits);
-	if (count == 0)
-		return false;
-	/* Zeros in front, then neighbours to pairs, pairs to fours, fours to the number. */
-	digits <<= 64 - 8 * count;
-	digits = (digits * 10 + (digits >> 8)) & UINT64_C(0x00FF00FF00FF00FF);
-	digits = (digits * 100 + (digits >> 16)) & UINT64_C(0x0000FFFF0000FFFF);
-	*ret = (digits * 10000 + (digits >> 32)) & UINT64_C(0xFFFFFFFF);
-	*at += count;
-	return true;
-}
-
-static inline bool fast_separator(const unsigned char **at, bool tabs)
-{
-	if (tabs ? (*at)[0] != '\t' : ((*at)[0] != ':' || (*at)[1] != ':'))
-		return false;
-	*at += tabs ? 1 : 2;
-	return true;
-}
-
-/* 1 to 15 digits, up to the line feed. */
-static inline bool fast_time(const unsigned char *at, const unsigned char *feed)
-{
-	unsigned int count = count_digits(load_8(at) ^ UINT64_C(0x3030303030303030));
-	if (count == 8)
-		count += count_digits(load_8(at + 8) ^ UINT64_C(0x3030303030303030));
-	feed -= feed[-1] == '\r';
-	return count > 0 && at + count == feed;
-}
-
-/* The first line feed at `at` or behind it; there is one. */
-static inline const unsigned char *find_feed(const unsigned char *at)
-{
-#if defined(__SSE2__)
-	const __m128i feeds = _mm_set1_epi8('\n');
-	__m128i low = _mm_loadu_si128((const __m128i *)(const void *)at);
-	__m128i high = _mm_loadu_si128((const __m128i *)(const void *)(at + 16));
-	unsigned int found = (unsigned int)_mm_movemask_epi8(_mm_cmpeq_epi8(low, feeds)) |
-			     (unsigned int)_mm_movemask_epi8(_mm_cmpeq_epi8(high, feeds)) << 16;
-	if (found)
-		return at + __builtin_ctz(found);
-#endif
-	return rawmemchr(at, '\n');
-}
-
-/* Lines of one user mostly stand together. */
-struct user_memo {
-	uint64_t id;
-	uint32_t number;
-};
-
-/*
- * The line from `at` to its line feed, when it looks as nearly all do: whole stars, ids of at most
- * 8 digits. Else false.
- */
-static inline bool fast_line(const struct catalog *catalog, bool tabs, struct user_memo *memo,
-	const unsigned char *at, const unsigned char *feed, struct rating *ret)
-{
-	uint64_t user, movie;
-	if (!fast_number(&at, &user) || !fast_separator(&at, tabs) || !fast_number(&at, &movie) ||
-		!fast_separator(&at, tabs))
-		return false;
-	const unsigned int stars = (unsigned int)(*at++ - '0');
-	if (stars < 1 || stars > 5 || !fast_separator(&at, tabs) || !fast_time(at, feed))
-		return false;
-	if (user != memo->id)
-		*memo = (struct user_memo){user, catalog_find_user(catalog, user)};
-	ret->user = memo->number;
-	ret->movie = catalog_find_movie(catalog, movie);
-	ret->stars = (float)stars;
-	return ret->user != UINT32_MAX && ret->movie != UINT32_MAX;
-}
 
 /*
  * False when there is a bad line. Where the next line begins is looked up first, so that the
@@ -266,13 +165,13 @@ static inline bool fast_line(const struct catalog *catalog, bool tabs, struct us
  */
 static bool parse_piece(const struct text_job *job, struct piece *piece)
 {
-	struct user_memo memo = {UINT64_MAX, UINT32_MAX};
+	struct fast_user memo = {UINT64_MAX, UINT32_MAX};
 	struct rating *example = piece->examples;
 	const unsigned char *feed;
 	if (piece->last_line)
 		return false;
 	for (const unsigned char *at = piece->begin; at < piece->end; at = feed + 1) {
-		feed = find_feed(at);
+		feed = fast_feed(at);
 		if (!fast_line(job->catalog, job->tabs, &memo, at, feed, example)) {
 			size_t size = (size_t)(feed - at);
 			size -= size > 0 && feed[-1] == '\r';
@@ -404,7 +303,7 @@ static enum status open_pieces(struct text_job *job, uint32_t count, struct erro
 	for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
 		struct piece *piece = &job->pieces[i];
 		status = memory_alloc(
-			&piece->buffer, 1 + 2 * PIECE_BYTES + PAD_BYTES, 1, "text", err);
+			&piece->buffer, 1 + 2 * PIECE_BYTES + FAST_LINE_PAD, 1, "text", err);
 		if (status == STATUS_OK)
 			status = memory_alloc(&piece->examples, PIECE_LINES_MAX,
 				sizeof(*piece->examples), "examples", err);
