@@ -2,6 +2,7 @@
 
 #include "common/checkpoint/json_field.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,18 @@ static char *absolute(const char *path)
 	return resolved ? resolved : strdup(path);
 }
 
+/* Takes the source, unless there was no memory for its paths. */
+static enum status take_paths(struct data_source *ret, struct data_source *source,
+	bool has_test_ratings, struct error *err)
+{
+	if (!source->directory || (has_test_ratings && !source->test_ratings)) {
+		data_source_fini(source);
+		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "data source: no memory");
+	}
+	*ret = *source;
+	return STATUS_OK;
+}
+
 enum status data_source_init(struct data_source *ret, const char *directory,
 	const char *test_ratings, double holdout, uint64_t seed, struct error *err)
 {
@@ -20,12 +33,7 @@ enum status data_source_init(struct data_source *ret, const char *directory,
 		.test_ratings = absolute(test_ratings),
 		.holdout = holdout,
 		.seed = seed};
-	if (!source.directory || (test_ratings && !source.test_ratings)) {
-		data_source_fini(&source);
-		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "data source: no memory");
-	}
-	*ret = source;
-	return STATUS_OK;
+	return take_paths(ret, &source, test_ratings != NULL, err);
 }
 
 void data_source_fini(struct data_source *source)
@@ -62,10 +70,5 @@ enum status data_source_from_json(struct data_source *ret, const json_t *object,
 		.test_ratings = test_ratings ? strdup(test_ratings) : NULL,
 		.holdout = holdout,
 		.seed = seed};
-	if (!source.directory || (test_ratings && !source.test_ratings)) {
-		data_source_fini(&source);
-		return error_set(err, STATUS_RESOURCE_EXHAUSTED, "data source: no memory");
-	}
-	*ret = source;
-	return STATUS_OK;
+	return take_paths(ret, &source, test_ratings != NULL, err);
 }
