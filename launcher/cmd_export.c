@@ -1,6 +1,8 @@
 /* marquee export: from a checkpoint to a model directory. */
 #include "common/base/flags.h"
+#include "common/checkpoint/json_field.h"
 #include "inference/export.h"
+#include "launcher/answer.h"
 #include "launcher/answer_flags.h"
 #include "launcher/commands.h"
 
@@ -75,9 +77,26 @@ static void print_report(const struct export_options *options, const struct expo
 		printf("%s: %s\n", options->out, report->index);
 }
 
+static enum status print_json(
+	const struct export_options *options, const struct export_report *report, struct error *err)
+{
+	return json_print(
+		json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s?}", "checkpoint",
+			report->checkpoint, "step", json_from_u64(report->step), "test_rmse",
+			json_from_optional_double(report->test_rmse), "model", options->out,
+			"users", json_from_u64(report->users), "trained_users",
+			json_from_u64(report->trained_users), "movies",
+			json_from_u64(report->movies), "trained_movies",
+			json_from_u64(report->trained_movies), "changed_movies",
+			json_from_u64(report->kept_changes), "index",
+			report->index[0] ? report->index : NULL),
+		err);
+}
+
 int cmd_export(int argc, char **argv)
 {
 	struct export_options options = {0};
+	bool json = false;
 	const char *formats = "safetensors", *onnx_data = "inline", *rows = "f32", *index = "auto";
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	const struct flag flags[] = {
@@ -120,6 +139,7 @@ int cmd_export(int argc, char **argv)
 			.help = "inline: ONNX files have the tables, up to 1 GiB; external: they "
 				"point "
 				"to model.safetensors"},
+		json_flag(&json),
 	};
 	const struct flag_group group = {
 		.title = "options", .flags = flags, .count = sizeof(flags) / sizeof(flags[0])};
@@ -146,6 +166,10 @@ int cmd_export(int argc, char **argv)
 	if (status != STATUS_OK)
 		return program_failed(line.program, &err);
 	print_notes(line.program, report.notes);
-	print_report(&options, &report);
-	return EXIT_OK;
+	if (!json) {
+		print_report(&options, &report);
+		return EXIT_OK;
+	}
+	status = print_json(&options, &report, &err);
+	return status == STATUS_OK ? EXIT_OK : program_failed(line.program, &err);
 }

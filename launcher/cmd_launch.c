@@ -89,8 +89,7 @@ static enum status check(const struct options *options, struct error *err)
 		return error_set(err, STATUS_INVALID_ARGUMENT,
 			"--tls-cert, --tls-key and --tls-ca belong together");
 	if (options->hostfile && access(options->hostfile, R_OK) != 0)
-		return error_set(err, STATUS_INVALID_ARGUMENT, "--hostfile %.200s: %s",
-			options->hostfile, strerror(errno));
+		return error_set_errno(err, errno, "--hostfile %.200s", options->hostfile);
 	if (strlen(options->server_host) > SERVER_HOST_MAX)
 		return error_set(err, STATUS_INVALID_ARGUMENT, "--server-host: name is too long");
 	return STATUS_OK;

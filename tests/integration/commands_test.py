@@ -241,7 +241,10 @@ class HeldOutFile(ProgramTest):
         self.assertEqual(set(last), {"epoch", "step", "seconds", "ratings_per_second", "train_cost", "test_rmse",
                                      "test_mae", "wire_bytes_per_rating", "wire_messages_per_rating",
                                      "checkpoint_blocked_seconds", "restarts"})
-        self.assertEqual(marquee("export", "--checkpoint", checkpoints, "--out", model).code, 0)
+        exported = json.loads(marquee("export", "--checkpoint", checkpoints, "--out", model, "--json").out)
+        self.assertEqual((exported["model"], exported["step"]), (model, last["step"]))
+        self.assertAlmostEqual(exported["test_rmse"], last["test_rmse"], delta=TOLERANCE)
+        self.assertEqual(exported["trained_users"], exported["users"])
         said = marquee("evaluate", "--model", model, "--ratings", test, "--json")
         self.assertEqual(said.code, 0, said.err)
         said = json.loads(said.out)
@@ -292,6 +295,7 @@ class ClearErrors(Trained):
         self.refused(1, nowhere, "predict", "--model", nowhere, "--user", 1, "--movie", 1)
         self.refused(1, nowhere, "export", "--checkpoint", nowhere, "--out", self.path("model"))
         self.refused(1, nowhere, "evaluate", "--model", self.model, "--ratings", nowhere)
+        self.refused(1, nowhere, "launch", "--data", self.data, "--hostfile", nowhere)
 
     def test_no_epoch_no_best(self):
         checkpoints = self.path("checkpoints")
