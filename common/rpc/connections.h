@@ -68,7 +68,7 @@ struct connections {
 
 /*
  * A zeroed one has nothing and is fine for connections_fini(). The options of links are those of
- * each connection, on_sent with the struct connection as context.
+ * each connection, on_sent and may_begin with the struct connection as context.
  */
 MUST_CHECK enum status connections_init(struct connections *connections, struct rpc_server *server,
 	const struct rpc_server_options *options, const struct link_options *link,

@@ -62,14 +62,10 @@ void rpc_frame_write(unsigned char *out, enum rpc_frame_kind kind, size_t header
 	memset(out + used, 0, rpc_frame_prefix_bytes(header_bytes, body_bytes) - used);
 }
 
-enum status rpc_frame_parse(struct rpc_frame *ret, enum rpc_frame_kind kind, const void *bytes,
-	size_t size, struct error *err)
+/* The fixed part, which is there; both lengths are within their maxima. */
+static enum status read_fixed(const unsigned char *in, enum rpc_frame_kind kind,
+	size_t *ret_header_bytes, size_t *ret_body_bytes, struct error *err)
 {
-	const unsigned char *in = bytes;
-	if (size < RPC_FRAME_FIXED_BYTES)
-		return error_set(err, STATUS_INVALID_ARGUMENT,
-			"frame: %zu bytes, fewer than the %zu of the fixed part", size,
-			RPC_FRAME_FIXED_BYTES);
 	if (memcmp(in, magic, sizeof(magic)) != 0)
 		return error_set(err, STATUS_INVALID_ARGUMENT,
 			"frame: starts with %02x %02x %02x %02x, not with \"MQRP\"", in[0], in[1],
@@ -86,12 +82,43 @@ enum status rpc_frame_parse(struct rpc_frame *ret, enum rpc_frame_kind kind, con
 			found_kind, (unsigned int)kind);
 	size_t header_bytes = load_u32(in + 8);
 	size_t body_bytes = load_u32(in + 12);
-	uint64_t raw_bytes = rpc_load_u64(in + 16);
 	if (header_bytes > RPC_HEADER_BYTES_MAX || body_bytes > RPC_BODY_BYTES_MAX)
 		return error_set(err, STATUS_INVALID_ARGUMENT,
 			"frame: %zu bytes of header and %zu of body; at most %zu and %zu are "
 			"allowed",
 			header_bytes, body_bytes, RPC_HEADER_BYTES_MAX, RPC_BODY_BYTES_MAX);
+	*ret_header_bytes = header_bytes;
+	*ret_body_bytes = body_bytes;
+	return STATUS_OK;
+}
+
+enum status rpc_frame_peek_header(struct rpc_bytes *ret, enum rpc_frame_kind kind,
+	const void *bytes, size_t size, struct error *err)
+{
+	size_t header_bytes, body_bytes;
+	*ret = (struct rpc_bytes){0};
+	if (size < RPC_FRAME_FIXED_BYTES)
+		return STATUS_OK;
+	enum status status = read_fixed(bytes, kind, &header_bytes, &body_bytes, err);
+	if (status == STATUS_OK && size - RPC_FRAME_FIXED_BYTES >= header_bytes)
+		*ret = (struct rpc_bytes){
+			(const unsigned char *)bytes + RPC_FRAME_FIXED_BYTES, header_bytes};
+	return status;
+}
+
+enum status rpc_frame_parse(struct rpc_frame *ret, enum rpc_frame_kind kind, const void *bytes,
+	size_t size, struct error *err)
+{
+	const unsigned char *in = bytes;
+	size_t header_bytes, body_bytes;
+	if (size < RPC_FRAME_FIXED_BYTES)
+		return error_set(err, STATUS_INVALID_ARGUMENT,
+			"frame: %zu bytes, fewer than the %zu of the fixed part", size,
+			RPC_FRAME_FIXED_BYTES);
+	enum status status = read_fixed(in, kind, &header_bytes, &body_bytes, err);
+	if (status != STATUS_OK)
+		return status;
+	uint64_t raw_bytes = rpc_load_u64(in + 16);
 	size_t prefix = rpc_frame_prefix_bytes(header_bytes, body_bytes);
 	if (prefix > size || raw_bytes != size - prefix)
 		return error_set(err, STATUS_INVALID_ARGUMENT,

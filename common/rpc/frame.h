@@ -56,6 +56,13 @@ struct rpc_frame {
 MUST_CHECK enum status rpc_frame_parse(struct rpc_frame *ret, enum rpc_frame_kind kind,
 	const void *bytes, size_t size, struct error *err);
 
+/*
+ * The header of a frame of which only the first bytes are there. NULL data: more have to come.
+ * Errors as of rpc_frame_parse(), of what is there.
+ */
+MUST_CHECK enum status rpc_frame_peek_header(struct rpc_bytes *ret, enum rpc_frame_kind kind,
+	const void *bytes, size_t size, struct error *err);
+
 /* Bytes in front of raw: the fixed part, header, body, padding. Lengths within the maxima above. */
 size_t rpc_frame_prefix_bytes(size_t header_bytes, size_t body_bytes);
 

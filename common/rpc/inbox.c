@@ -69,6 +69,19 @@ static int read_greeting(struct inbox *inbox)
 	return 0;
 }
 
+/* NNG_EAGAIN: more of the message has to come. */
+static int ask_for_it(struct inbox *inbox, const unsigned char *payload, size_t there)
+{
+	struct link_route route;
+	if (!link_route_read(&route, payload, there))
+		return there < LINK_WORD * LINK_ROUTE_MAX ? NNG_EAGAIN : NNG_EPROTO;
+	const size_t route_bytes = LINK_WORD * route.words;
+	const int rv = inbox->may_begin(inbox->context, payload + route_bytes, there - route_bytes);
+	if (rv == 0)
+		inbox->may_begin = NULL;
+	return rv;
+}
+
 /* A message begins in the store: makes its buffer and moves there what has come of it. */
 static int begin_message(struct inbox *inbox)
 {
@@ -81,6 +94,12 @@ static int begin_message(struct inbox *inbox)
 		return NNG_EPROTO;
 	if (payload_bytes > inbox->max_message_bytes + LINK_WORD * LINK_ROUTE_MAX)
 		return NNG_EMSGSIZE;
+	if (payload_bytes > INBOX_SMALL && inbox->may_begin) {
+		const int rv = ask_for_it(inbox, inbox->store + inbox->begin + prefix,
+			inbox->end - inbox->begin - prefix);
+		if (rv != 0)
+			return rv == NNG_EAGAIN ? 0 : rv;
+	}
 	struct buffer *buffer = buffer_new(inbox->pool, (size_t)payload_bytes);
 	if (!buffer)
 		return NNG_ENOMEM;

@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 
 #define INBOX_PIECES 2u
+#define INBOX_SMALL  ((size_t)32 << 10)
 
 struct inbox {
 	/* Immutable. */
@@ -27,6 +28,14 @@ struct inbox {
 	bool ipc;
 	size_t max_message_bytes;
 	struct buffer_pool *pool; /* borrowed */
+
+	/*
+	 * NULL, or: whether a message may begin that is larger than INBOX_SMALL, before memory is
+	 * taken for it. Gets what is there of it behind the route; NNG_EAGAIN: that is too little
+	 * to tell. Not asked again when it has said yes, with 0.
+	 */
+	int (*may_begin)(void *context, const unsigned char *message, size_t bytes);
+	void *context;
 
 	atomic_bool greeted;
 	unsigned char greeting[LINK_GREETING_BYTES]; /* in place of the store until then */

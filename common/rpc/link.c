@@ -150,6 +150,8 @@ enum status link_new(struct link **ret, nng_stream *stream, const struct link_op
 	link->queue_end = &link->queue;
 	const enum link_side peer = options->side == LINK_CLIENT ? LINK_SERVER : LINK_CLIENT;
 	inbox_init(&link->inbox, peer, options->ipc, options->max_message_bytes, options->pool);
+	link->inbox.may_begin = options->may_begin;
+	link->inbox.context = options->context;
 	pthread_mutex_init(&link->lock, NULL);
 	pthread_mutex_init(&link->posting, NULL);
 	if (nng_aio_alloc(&link->send_aio, on_send_done, link) != 0 ||

@@ -37,6 +37,8 @@ struct link_options {
 	 * From within link_receive() where the link is closed already.
 	 */
 	void (*on_received)(void *context, struct link *link, int rv);
+	/* As in inbox.h. */
+	int (*may_begin)(void *context, const unsigned char *message, size_t bytes);
 	/* So many messages are out, or were dropped since the connection is lost. NULL: nobody. */
 	void (*on_sent)(void *context, uint32_t count);
 	/* The last reference is gone, and no callback will come. NULL: nobody. */

@@ -94,6 +94,40 @@ static enum status make_methods(struct rpc_server *server, struct error *err)
 	return STATUS_OK;
 }
 
+bool rpc_server_has_token(const struct rpc_server *server, const ProtobufCBinaryData *token)
+{
+	if (!server->token)
+		return true;
+	unsigned int difference = token->len != server->token_bytes;
+	for (size_t i = 0; i < server->token_bytes; i++)
+		difference |= (unsigned int)server->token[i] ^
+			      (i < token->len ? (unsigned int)token->data[i] : 0u);
+	return difference == 0;
+}
+
+/* Who has not shown the token yet gets no memory for a large message before its header has it. */
+static int may_begin(void *context, const unsigned char *message, size_t bytes)
+{
+	struct connection *connection = context;
+	const struct rpc_server *server = connection->connections->server;
+	struct rpc_bytes bytes_of_header;
+	if (!server->token || atomic_load(&connection->admitted))
+		return 0;
+	if (rpc_frame_peek_header(&bytes_of_header, RPC_FRAME_REQUEST, message, bytes, NULL) !=
+		STATUS_OK)
+		return NNG_EPROTO;
+	if (!bytes_of_header.data)
+		return NNG_EAGAIN;
+	Marquee__Rpc__V1__RequestHeader *header = marquee__rpc__v1__request_header__unpack(
+		NULL, bytes_of_header.size, bytes_of_header.data);
+	const bool known = header && rpc_server_has_token(server, &header->token);
+	if (header)
+		marquee__rpc__v1__request_header__free_unpacked(header, NULL);
+	if (known)
+		connection_admit(connection); /* however long the rest takes */
+	return known ? 0 : NNG_EPERM;
+}
+
 /* The URL with the port that the system chose. */
 static void store_url(struct rpc_server *server, const char *url, int port)
 {
@@ -113,6 +147,7 @@ static enum status listen_on(
 		.ipc = rpc_url_is_ipc(options->url),
 		.max_message_bytes = server->max_message_bytes,
 		.pool = &server->buffers,
+		.may_begin = may_begin,
 		.on_sent = rpc_server_on_sent,
 	};
 	int port;

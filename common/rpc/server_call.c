@@ -57,18 +57,6 @@ static void drop_request(struct rpc_server_call *call)
 	call->raw = (struct rpc_bytes){0};
 }
 
-/* The time does not depend on where the bytes differ. */
-static bool same_token(const struct rpc_server *server, const ProtobufCBinaryData *token)
-{
-	if (!server->token)
-		return true;
-	unsigned int difference = token->len != server->token_bytes;
-	for (size_t i = 0; i < server->token_bytes; i++)
-		difference |= (unsigned int)server->token[i] ^
-			      (i < token->len ? (unsigned int)token->data[i] : 0u);
-	return difference == 0;
-}
-
 /* Sets *ret_records to those of its methods. */
 static ProtobufCService *find_service(
 	const struct rpc_server *server, const char *name, struct rpc_method_record **ret_records)
@@ -106,7 +94,7 @@ static enum status read_request(struct rpc_server_call *call, struct error *err)
 	if (!call->header)
 		return error_set(
 			err, STATUS_INVALID_ARGUMENT, "the request's header cannot be read");
-	if (!same_token(server, &call->header->token))
+	if (!rpc_server_has_token(server, &call->header->token))
 		return error_set(err, STATUS_UNAUTHENTICATED,
 			"the server asks for a token (--token-file) and this is not it");
 	connection_admit(call->connection);

@@ -54,6 +54,8 @@ struct rpc_server {
 	bool closing;
 };
 
+/* The time does not depend on where the bytes differ. A server without a token takes any. */
+bool rpc_server_has_token(const struct rpc_server *server, const ProtobufCBinaryData *token);
 /* What a connection's thread does, until the connection has ended. */
 void rpc_server_serve(struct connection *connection);
 /* So many replies of a connection are out, or dropped. */

@@ -15,11 +15,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define LIMIT	    4u
-#define WAIT_MS	    10000u
-#define ROOM_S	    5.0
-#define DESCRIPTORS 64 /* more than this process has */
-#define NS_PER_S    UINT64_C(1000000000)
+#define LIMIT	     4u
+#define WAIT_MS	     10000u
+#define ROOM_S	     5.0
+#define QUESTION_MAX ((size_t)256)
+#define LARGE	     ((size_t)1 << 20)
+#define DESCRIPTORS  64 /* more than this process has */
+#define NS_PER_S     UINT64_C(1000000000)
 
 static struct echo_service echo;
 static struct rpc_server *server;
@@ -178,10 +180,10 @@ START_TEST(who_is_silent_keeps_a_place_for_five_seconds)
 }
 END_TEST
 
-/* Asks for the server's health with a token; the answer is read. */
-static void ask_with(int peer, const char *token)
+/* A question for the server's health with a token, and zeros behind it; returns what stands before
+ * those. */
+static size_t put_question(unsigned char at[QUESTION_MAX], const char *token, size_t raw_bytes)
 {
-	unsigned char frame[256], head[RAW_PREFIX_BYTES + 4];
 	Marquee__Rpc__V1__RequestHeader header = MARQUEE__RPC__V1__REQUEST_HEADER__INIT;
 	header.service = "marquee.health.v1.Health";
 	header.method = "Check";
@@ -190,25 +192,65 @@ static void ask_with(int peer, const char *token)
 	header.token = (ProtobufCBinaryData){strlen(token), (uint8_t *)token};
 	const size_t header_bytes = protobuf_c_message_get_packed_size(&header.base);
 	const size_t size = rpc_frame_prefix_bytes(header_bytes, 0);
-	ck_assert_uint_le(size, sizeof(frame));
-	rpc_frame_write(frame, RPC_FRAME_REQUEST, header_bytes, 0, 0);
-	protobuf_c_message_pack(&header.base, frame + RPC_FRAME_FIXED_BYTES);
 	const struct link_route route = link_route_of(1);
-	const size_t prefix = raw_prefix(head, false, 4 + size);
-	memcpy(head + prefix, route.bytes, 4);
-	raw_send(peer, head, prefix + 4);
-	raw_send(peer, frame, size);
-	raw_receive(peer, head, prefix + 4);
+	const size_t head = raw_prefix(at, false, 4 + size + raw_bytes) + 4;
+	ck_assert_uint_le(head + size, QUESTION_MAX);
+	memcpy(at + head - 4, route.bytes, 4);
+	rpc_frame_write(at + head, RPC_FRAME_REQUEST, header_bytes, 0, raw_bytes);
+	protobuf_c_message_pack(&header.base, at + head + RPC_FRAME_FIXED_BYTES);
+	return head + size;
 }
+
+/* A connection on which the server has spoken. */
+static int connect_greeted(void)
+{
+	unsigned char greeting[RAW_GREETING_BYTES];
+	int peer = connect_silent();
+	raw_receive(peer, greeting, sizeof(greeting));
+	return peer;
+}
+
+/* The answer is read. */
+static void ask_with(int peer, const char *token)
+{
+	unsigned char question[QUESTION_MAX];
+	raw_send(peer, question, put_question(question, token, 0));
+	raw_receive(peer, question, RAW_PREFIX_BYTES + 4);
+}
+
+START_TEST(a_large_message_gets_no_memory_before_its_token_is_there)
+{
+	static const unsigned char zeros[LARGE];
+	unsigned char question[QUESTION_MAX];
+	open_all("tcp://127.0.0.1:0", "secret");
+	int wrong = connect_greeted();
+	raw_send(wrong, question, put_question(question, "secrex", LARGE));
+	raw_drain(wrong);
+	close(wrong);
+	/* Nor one that is no request. */
+	wrong = connect_greeted();
+	raw_send(wrong, question, raw_prefix(question, false, LARGE));
+	raw_send(wrong, zeros, QUESTION_MAX);
+	raw_drain(wrong);
+	close(wrong);
+	/* However the head comes. */
+	int right = connect_greeted();
+	const size_t size = put_question(question, "secret", LARGE);
+	for (size_t i = 0; i < size; i++)
+		raw_send(right, question + i, 1);
+	raw_send(right, zeros, LARGE);
+	raw_receive(right, question, RAW_PREFIX_BYTES + 4);
+	close(right);
+	close_all();
+}
+END_TEST
 
 START_TEST(a_wrong_token_keeps_a_place_no_longer_than_silence)
 {
 	int wrong[LIMIT];
 	open_all("tcp://127.0.0.1:0", "secret");
 	for (uint32_t i = 0; i < LIMIT; i++) {
-		unsigned char greeting[RAW_GREETING_BYTES];
-		wrong[i] = connect_silent();
-		raw_receive(wrong[i], greeting, sizeof(greeting));
+		wrong[i] = connect_greeted();
 		ask_with(wrong[i], "secrex");
 	}
 	wait_for_connections(LIMIT);
@@ -308,6 +350,7 @@ int main(void)
 		connections_beyond_the_limit_are_refused_and_told_with_their_address,
 		who_is_silent_keeps_a_place_for_five_seconds,
 		a_wrong_token_keeps_a_place_no_longer_than_silence,
+		a_large_message_gets_no_memory_before_its_token_is_there,
 		a_handshake_in_pieces_has_no_more_time,
 		who_has_no_right_to_a_descriptor_gives_it_to_who_comes,
 		a_limit_that_cannot_be_is_refused, NULL};

@@ -69,6 +69,31 @@ START_TEST(a_truncated_frame_is_refused_at_every_length)
 }
 END_TEST
 
+START_TEST(a_header_is_there_as_soon_as_its_last_byte_is)
+{
+	struct error err;
+	struct rpc_bytes header;
+	unsigned char bytes[FRAME];
+	make_frame(bytes);
+	for (size_t size = 0; size < FRAME; size++) {
+		unsigned char *copy = malloc(size + 1);
+		memcpy(copy, bytes, size);
+		assert_ok(
+			rpc_frame_peek_header(&header, RPC_FRAME_REQUEST, copy, size, &err), &err);
+		if (size >= RPC_FRAME_FIXED_BYTES + HEADER)
+			ck_assert_ptr_eq(header.data, copy + RPC_FRAME_FIXED_BYTES);
+		else
+			ck_assert_ptr_null(header.data);
+		free(copy);
+	}
+	ck_assert_uint_eq(header.size, HEADER);
+	ck_assert_int_eq(rpc_frame_peek_header(
+				 &header, RPC_FRAME_RESPONSE, bytes, RPC_FRAME_FIXED_BYTES, &err),
+		STATUS_INVALID_ARGUMENT);
+	ck_assert_ptr_null(header.data);
+}
+END_TEST
+
 START_TEST(bytes_behind_a_frame_are_refused)
 {
 	struct error err;
@@ -162,6 +187,7 @@ int main(void)
 	const TTest *const cases[] = {a_frame_is_read_as_it_was_written,
 		the_fixed_part_has_the_documented_bytes,
 		a_truncated_frame_is_refused_at_every_length, bytes_behind_a_frame_are_refused,
+		a_header_is_there_as_soon_as_its_last_byte_is,
 		another_version_is_refused_with_both_numbers, a_response_is_no_request,
 		something_else_is_refused_with_its_first_bytes,
 		lengths_beyond_the_maxima_are_refused_before_anything_is_read,
