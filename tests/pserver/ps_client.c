@@ -1,5 +1,6 @@
 #include "tests/pserver/ps_client.h"
 
+#include "pserver/service.h"
 #include "tests/support/suite.h"
 
 #include <sched.h>
@@ -7,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define QUICK_MS 10000u
-#define NS_PER_S UINT64_C(1000000000)
+#define PUSHED_MAX 64u
+#define QUICK_MS   10000u
+#define NS_PER_S   UINT64_C(1000000000)
 
 static atomic_uint_fast64_t test_time_ns = NS_PER_S;
 
@@ -119,6 +121,18 @@ enum status ps_client_join(struct ps_client *client, const struct ps_job *job, s
 	return ps_client_call(client, "Join", &request.base, QUICK_MS, NULL, err);
 }
 
+struct ps_server *ps_client_open_alone(struct ps_client *client, const struct ps_job *job)
+{
+	struct error err;
+	struct ps_server *server;
+	const struct ps_server_options options = {
+		.listen_url = "tcp://127.0.0.1:0", .max_message_bytes = 1 << 20};
+	assert_ok(ps_server_open(&server, &options, &err), &err);
+	ps_client_open(client, ps_server_url(server), job->name, 0, 1);
+	assert_ok(ps_client_join(client, job, &err), &err);
+	return server;
+}
+
 void ps_client_leave(struct ps_client *client)
 {
 	struct error err;
@@ -206,6 +220,20 @@ void ps_client_start_push_pull(struct ps_client *client, uint64_t step, uint32_t
 	append_push(client, ids, values, n);
 	append(client, ids, n * sizeof(*ids));
 	start(client, "PushPull", &request.base, deadline_ms);
+}
+
+void ps_client_push_rows(struct ps_client *client, uint64_t step, uint32_t n)
+{
+	struct error err;
+	uint64_t ids[PUSHED_MAX];
+	float values[PUSHED_MAX];
+	ck_assert_uint_le(n, PUSHED_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		ids[i] = i * i;
+		values[i] = (float)i;
+	}
+	ps_client_start_push(client, step, 0, ids, values, n, QUICK_MS);
+	assert_ok(ps_client_finish(client, NULL, n, &err), &err);
 }
 
 enum status ps_client_finish(struct ps_client *client, float *rows, uint32_t n, struct error *err)

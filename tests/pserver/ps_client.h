@@ -14,6 +14,8 @@
 #define PS_CLIENT_RAW_MAX 4096
 #define PS_CLIENT_DIM	  4u
 
+struct ps_server;
+
 struct ps_client {
 	struct rpc_channel *channel;
 	struct rpc_call *call;
@@ -46,6 +48,8 @@ void ps_client_open(struct ps_client *client, const char *url, const char *job, 
 void ps_client_open_impatient(struct ps_client *client, const char *url, const char *job,
 	uint32_t worker, uint64_t incarnation, uint32_t attempt_ms);
 void ps_client_close(struct ps_client *client);
+/* A server on the loopback, for messages of up to 1 MiB, and its only worker, which has joined. */
+struct ps_server *ps_client_open_alone(struct ps_client *client, const struct ps_job *job);
 
 /* Any request without raw data, blocking; the reply is borrowed until the next call. */
 enum status ps_client_call(struct ps_client *client, const char *method,
@@ -64,6 +68,9 @@ void ps_client_start_push(struct ps_client *client, uint64_t step, uint32_t slot
 /* A push as above, and then the same ids' rows for the next step. */
 void ps_client_start_push_pull(struct ps_client *client, uint64_t step, uint32_t slot,
 	const uint64_t *ids, const float *values, uint32_t n, uint32_t deadline_ms);
+
+/* Pushes rows of ids i * i, i from 0 to n - 1, all elements being i, and waits. */
+void ps_client_push_rows(struct ps_client *client, uint64_t step, uint32_t n);
 
 /* Waits. rows (may be NULL) gets what came, [n, PS_CLIENT_DIM]. */
 enum status ps_client_finish(struct ps_client *client, float *rows, uint32_t n, struct error *err);

@@ -1,55 +1,23 @@
-/* Snapshot, restore, digest and statistics; and requests whose counts are lies. */
+/* Snapshots, cuts, restored rows and counts, digest and statistics. */
 #include "pserver/service.h"
 
-#include "common/base/clock.h"
-#include "common/base/random.h"
 #include "tests/pserver/ps_client.h"
 #include "tests/support/suite.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#define WAIT_MS	  10000u
-#define DIM	  PS_CLIENT_DIM
-#define ROWS	  50u
-#define RECORD	  (2 * DIM) /* adagrad: a row and its sums of squares */
-#define MUTATIONS 3000
+#define WAIT_MS 10000u
+#define DIM	PS_CLIENT_DIM
+#define ROWS	50u
+#define RECORD	(2 * DIM) /* adagrad: a row and its sums of squares */
 
 static struct ps_server *server;
 static struct ps_client client;
-
-static void open_all(const struct ps_job *job)
-{
-	struct error err;
-	struct ps_server_options options = {
-		.listen_url = "tcp://127.0.0.1:0", .max_message_bytes = 1 << 20};
-	assert_ok(ps_server_open(&server, &options, &err), &err);
-	ps_client_open(&client, ps_server_url(server), "job", 0, 1);
-	assert_ok(ps_client_join(&client, job, &err), &err);
-}
 
 static void close_all(void)
 {
 	ps_client_close(&client);
 	ps_server_close(server);
-}
-
-static void push_rows_of(uint64_t step)
-{
-	struct error err;
-	uint64_t ids[ROWS];
-	float values[ROWS];
-	for (uint32_t i = 0; i < ROWS; i++) {
-		ids[i] = i * i;
-		values[i] = (float)i;
-	}
-	ps_client_start_push(&client, step, 0, ids, values, ROWS, WAIT_MS);
-	assert_ok(ps_client_finish(&client, NULL, ROWS, &err), &err);
-}
-
-static void push_rows(void)
-{
-	push_rows_of(0);
 }
 
 /* Reads table 0 in pieces: ids and records one after the other. Returns the number of rows. */
@@ -108,8 +76,8 @@ START_TEST(a_snapshot_in_pieces_restores_the_same_tables)
 	struct error err;
 	struct ps_job job = ps_job_defaults();
 	job.optimizer = "adagrad";
-	open_all(&job);
-	push_rows();
+	server = ps_client_open_alone(&client, &job);
+	ps_client_push_rows(&client, 0, ROWS);
 	uint64_t ids[ROWS];
 	float records[ROWS * RECORD];
 	char before[33], after[33];
@@ -120,7 +88,7 @@ START_TEST(a_snapshot_in_pieces_restores_the_same_tables)
 		"step 0 has begun");
 	close_all();
 	job.first_step = 1;
-	open_all(&job);
+	server = ps_client_open_alone(&client, &job);
 	assert_ok(restore(20, ids, records, &err), &err);
 	assert_ok(restore(30, ids + 20, records + 20 * RECORD, &err), &err);
 	ps_client_digest(&client, after);
@@ -139,14 +107,14 @@ START_TEST(a_cut_is_read_as_it_was_while_steps_are_applied)
 	Marquee__Ps__V1__SnapshotRequest request = MARQUEE__PS__V1__SNAPSHOT_REQUEST__INIT;
 	request.of_cut = true;
 	job.optimizer = "adagrad";
-	open_all(&job);
+	server = ps_client_open_alone(&client, &job);
 	for (uint64_t step = 0; step < 6; step++) {
-		push_rows_of(step);
+		ps_client_push_rows(&client, step, ROWS);
 		assert_fails(
 			cut(step, false, &err), STATUS_FAILED_PRECONDITION, &err, "applies step");
 		assert_ok(cut(step + 1, false, &err), &err);
 		ck_assert_uint_eq(snapshot(ROWS, ids[0], records[0]), ROWS);
-		push_rows_of(++step);
+		ps_client_push_rows(&client, ++step, ROWS);
 		/* A repeat that comes late does no harm. */
 		assert_ok(cut(step, false, &err), &err);
 		request.cut_step = step;
@@ -182,7 +150,7 @@ START_TEST(only_worker_zero_cuts)
 	request.of_cut = true;
 	request.max_records = 1;
 	job.workers = 2;
-	open_all(&job);
+	server = ps_client_open_alone(&client, &job);
 	assert_ok(cut(0, false, &err), &err);
 	ps_client_close(&client);
 	ps_client_open(&client, ps_server_url(server), "job", 1, 1);
@@ -207,8 +175,8 @@ START_TEST(a_worker_zero_that_starts_again_cuts_again)
 	request.cut_step = 1;
 	request.max_records = ROWS + 1;
 	job.optimizer = "adagrad";
-	open_all(&job);
-	push_rows();
+	server = ps_client_open_alone(&client, &job);
+	ps_client_push_rows(&client, 0, ROWS);
 	for (uint64_t incarnation = 2; incarnation < 4; incarnation++) {
 		assert_ok(cut(1, false, &err), &err);
 		ck_assert_uint_eq(read_pieces(request, ids, records), ROWS);
@@ -230,7 +198,7 @@ START_TEST(only_worker_zero_restores)
 	struct ps_job job = ps_job_defaults();
 	job.workers = 2;
 	job.optimizer = "adagrad";
-	open_all(&job);
+	server = ps_client_open_alone(&client, &job);
 	ps_client_close(&client);
 	ps_client_open(&client, ps_server_url(server), "job", 1, 1);
 	assert_ok(ps_client_join(&client, &job, &err), &err);
@@ -262,19 +230,19 @@ START_TEST(the_tables_counts_are_restored_before_the_first_push_only)
 	struct error err;
 	struct ps_job job = ps_job_defaults();
 	uint64_t found;
-	open_all(&job);
+	server = ps_client_open_alone(&client, &job);
 	assert_ok(audit(false, 7, &found, &err), &err);
 	ck_assert_uint_eq(found, 0);
 	assert_ok(audit(true, UINT64_C(1) << 40, &found, &err), &err);
 	ck_assert_uint_eq(found, UINT64_C(1) << 40);
-	push_rows();
+	ps_client_push_rows(&client, 0, ROWS);
 	assert_fails(audit(true, 7, &found, &err), STATUS_FAILED_PRECONDITION, &err,
 		"before the first push");
 	assert_ok(audit(false, 0, &found, &err), &err);
 	ck_assert_uint_eq(found, UINT64_C(1) << 40);
 	close_all();
 	job.workers = 2;
-	open_all(&job);
+	server = ps_client_open_alone(&client, &job);
 	ps_client_close(&client);
 	ps_client_open(&client, ps_server_url(server), "job", 1, 1);
 	assert_ok(ps_client_join(&client, &job, &err), &err);
@@ -287,8 +255,8 @@ END_TEST
 START_TEST(statistics_count_rows_steps_and_bytes)
 {
 	struct ps_job job = ps_job_defaults();
-	open_all(&job);
-	push_rows();
+	server = ps_client_open_alone(&client, &job);
+	ps_client_push_rows(&client, 0, ROWS);
 	const Marquee__Ps__V1__StatsReply *stats = ps_client_stats(&client);
 	ck_assert_str_eq(stats->job, "job");
 	ck_assert_uint_eq(stats->next_step, 1);
@@ -306,187 +274,12 @@ START_TEST(statistics_count_rows_steps_and_bytes)
 }
 END_TEST
 
-/* A pull of these counts with so many bytes behind it. */
-static enum status pull_counts(uint32_t table, uint32_t count, size_t bytes, struct error *err)
-{
-	Marquee__Ps__V1__TableIds ids = MARQUEE__PS__V1__TABLE_IDS__INIT;
-	Marquee__Ps__V1__TableIds *tables[] = {&ids, &ids};
-	Marquee__Ps__V1__PullRequest request = MARQUEE__PS__V1__PULL_REQUEST__INIT;
-	ids.table = table;
-	ids.count = count;
-	request.n_tables = 2;
-	request.tables = tables;
-	memset(client.raw, 0, bytes);
-	client.raw_bytes = bytes;
-	return ps_client_call(&client, "Pull", &request.base, WAIT_MS, NULL, err);
-}
-
-static enum status push_counts(
-	uint32_t table, uint32_t slot, uint32_t count, size_t bytes, struct error *err)
-{
-	Marquee__Ps__V1__Segment segment = MARQUEE__PS__V1__SEGMENT__INIT;
-	Marquee__Ps__V1__Segment *segments[] = {&segment};
-	Marquee__Ps__V1__PushRequest request = MARQUEE__PS__V1__PUSH_REQUEST__INIT;
-	segment.table = table;
-	segment.slot = slot;
-	segment.count = count;
-	request.n_segments = 1;
-	request.segments = segments;
-	memset(client.raw, 0, bytes);
-	client.raw_bytes = bytes;
-	return ps_client_call(&client, "Push", &request.base, WAIT_MS, NULL, err);
-}
-
-START_TEST(counts_that_do_not_fit_the_bytes_are_refused)
-{
-	struct error err;
-	struct ps_job job = ps_job_defaults();
-	open_all(&job);
-	assert_fails(pull_counts(0, 2, 24, &err), STATUS_INVALID_ARGUMENT, &err, "raw data");
-	assert_fails(pull_counts(0, 1, 24, &err), STATUS_INVALID_ARGUMENT, &err, "there are 24");
-	assert_fails(pull_counts(0, 1, 15, &err), STATUS_INVALID_ARGUMENT, &err, "raw data");
-	assert_fails(pull_counts(2, 1, 16, &err), STATUS_INVALID_ARGUMENT, &err, "no table 2");
-	assert_fails(pull_counts(0, UINT32_MAX, 16, &err), STATUS_INVALID_ARGUMENT, &err,
-		"4294967295 ids");
-	/* Two times 2^31 ids of 8 bytes are 0 bytes modulo 2^32 and 2^35 modulo 2^64. */
-	assert_fails(pull_counts(0, UINT32_C(1) << 31, 0, &err), STATUS_INVALID_ARGUMENT, &err,
-		"2147483648 ids");
-	assert_fails(push_counts(0, 0, 1, 23, &err), STATUS_INVALID_ARGUMENT, &err, "24 bytes");
-	assert_fails(push_counts(0, 0, 1, 25, &err), STATUS_INVALID_ARGUMENT, &err, "24 bytes");
-	assert_fails(push_counts(0, 8, 1, 24, &err), STATUS_INVALID_ARGUMENT, &err,
-		"lane 8 is not worker 0's");
-	assert_fails(push_counts(9, 0, 1, 24, &err), STATUS_INVALID_ARGUMENT, &err, "no table 9");
-	assert_fails(push_counts(0, 0, UINT32_MAX, 24, &err), STATUS_INVALID_ARGUMENT, &err,
-		"4294967295 ids");
-	assert_ok(push_counts(0, 7, 1, 24, &err), &err);
-	Marquee__Ps__V1__RestoreRequest request = MARQUEE__PS__V1__RESTORE_REQUEST__INIT;
-	request.count = UINT32_MAX;
-	ck_assert_int_ne(
-		ps_client_call(&client, "Restore", &request.base, WAIT_MS, NULL, &err), STATUS_OK);
-	Marquee__Ps__V1__SnapshotRequest odd = MARQUEE__PS__V1__SNAPSHOT_REQUEST__INIT;
-	odd.table = UINT32_MAX;
-	odd.max_records = 1;
-	assert_fails(ps_client_call(&client, "Snapshot", &odd.base, WAIT_MS, NULL, &err),
-		STATUS_INVALID_ARGUMENT, &err, "no table");
-	odd.table = 0;
-	odd.cursor = UINT64_MAX;
-	odd.max_records = UINT32_MAX;
-	assert_fails(ps_client_call(&client, "Snapshot", &odd.base, WAIT_MS, NULL, &err),
-		STATUS_INVALID_ARGUMENT, &err, "no cursor");
-	close_all();
-}
-END_TEST
-
-START_TEST(a_pull_whose_rows_exceed_a_message_is_refused_before_they_are_made)
-{
-	struct error err;
-	struct ps_job job = ps_job_defaults();
-	open_all(&job);
-	static unsigned char raw[(1 << 20) - 1024];
-	Marquee__Ps__V1__TableIds ids = MARQUEE__PS__V1__TABLE_IDS__INIT;
-	Marquee__Ps__V1__TableIds *tables[] = {&ids};
-	Marquee__Ps__V1__PullRequest body = MARQUEE__PS__V1__PULL_REQUEST__INIT;
-	ids.count = sizeof(raw) / sizeof(uint64_t);
-	body.n_tables = 1;
-	body.tables = tables;
-	struct rpc_request request = {
-		.service = &marquee__ps__v1__parameter_server__descriptor,
-		.method = "Pull",
-		.body = &body.base,
-		.deadline_ms = WAIT_MS,
-		.raw_bytes = sizeof(raw),
-		.write_raw = rpc_write_bytes,
-		.context = raw,
-	};
-	struct rpc_reply reply;
-	assert_fails(rpc_call_blocking(client.call, &request, &reply, &err),
-		STATUS_RESOURCE_EXHAUSTED, &err, "pull fewer");
-	close_all();
-}
-END_TEST
-
-/* Pushes ids 4 and 4 from lane 0 and 5 from lane 1. */
-static enum status push_twice(uint64_t step, struct error *err)
-{
-	Marquee__Ps__V1__Segment segment[2] = {
-		MARQUEE__PS__V1__SEGMENT__INIT, MARQUEE__PS__V1__SEGMENT__INIT};
-	Marquee__Ps__V1__Segment *segments[] = {&segment[0], &segment[1]};
-	Marquee__Ps__V1__PushRequest request = MARQUEE__PS__V1__PUSH_REQUEST__INIT;
-	const uint64_t ids[] = {4, 4, 5};
-	segment[0].count = 2;
-	segment[1].count = 1;
-	segment[1].slot = 1;
-	request.step = step;
-	request.n_segments = 2;
-	request.segments = segments;
-	memset(client.raw, 0, sizeof(client.raw));
-	memcpy(client.raw, ids, sizeof(ids));
-	client.raw_bytes = sizeof(ids) + 3 * DIM * sizeof(float);
-	return ps_client_call(&client, "Push", &request.base, WAIT_MS, NULL, err);
-}
-
-START_TEST(a_push_that_cannot_be_summed_is_refused_and_async_goes_on)
-{
-	struct error err;
-	struct ps_job job = ps_job_defaults();
-	job.mode = MARQUEE__PS__V1__MODE__ASYNC;
-	open_all(&job);
-	assert_fails(push_twice(0, &err), STATUS_INVALID_ARGUMENT, &err, "id 4 comes twice");
-	push_rows();
-	ck_assert_uint_eq(ps_client_stats(&client)->tables[0]->rows, ROWS);
-	close_all();
-}
-END_TEST
-
-START_TEST(a_step_that_cannot_be_applied_ends_a_sync_job)
-{
-	struct error err;
-	struct ps_job job = ps_job_defaults();
-	open_all(&job);
-	assert_fails(push_twice(0, &err), STATUS_INVALID_ARGUMENT, &err,
-		"a push could not be applied: step 1: segment of table 0, slot 0: id 4 comes");
-	assert_fails(push_counts(0, 0, 0, 0, &err), STATUS_INVALID_ARGUMENT, &err,
-		"a push could not be applied");
-	close_all();
-}
-END_TEST
-
-/* Random requests of every kind: each is answered, and the server is as good as new afterwards. */
-START_TEST(random_counts_are_always_answered)
-{
-	uint64_t seed = clock_now_ns(clock_real());
-	printf("seed %llu\n", (unsigned long long)seed);
-	struct random_sequence random;
-	random_sequence_init(&random, seed, random_stream("counts"));
-	struct error err;
-	struct ps_job job = ps_job_defaults();
-	job.mode = MARQUEE__PS__V1__MODE__ASYNC;
-	open_all(&job);
-	for (int i = 0; i < MUTATIONS; i++) {
-		uint32_t table = random_below(&random, 4);
-		uint32_t count =
-			random_below(&random, 3) ? random_below(&random, 6) : random_next(&random);
-		size_t bytes = random_below(&random, 200) * 4;
-		if (random_below(&random, 2))
-			(void)!pull_counts(table, count, bytes, &err);
-		else
-			(void)!push_counts(table, random_below(&random, 10), count, bytes, &err);
-	}
-	push_rows();
-	close_all();
-}
-END_TEST
-
 int main(void)
 {
 	const TTest *const cases[] = {a_snapshot_in_pieces_restores_the_same_tables,
 		a_cut_is_read_as_it_was_while_steps_are_applied, only_worker_zero_cuts,
 		a_worker_zero_that_starts_again_cuts_again, only_worker_zero_restores,
 		the_tables_counts_are_restored_before_the_first_push_only,
-		statistics_count_rows_steps_and_bytes, counts_that_do_not_fit_the_bytes_are_refused,
-		a_pull_whose_rows_exceed_a_message_is_refused_before_they_are_made,
-		a_push_that_cannot_be_summed_is_refused_and_async_goes_on,
-		a_step_that_cannot_be_applied_ends_a_sync_job, random_counts_are_always_answered,
-		NULL};
+		statistics_count_rows_steps_and_bytes, NULL};
 	return run_cases("state", cases);
 }
