@@ -10,7 +10,7 @@ _marquee() {
     words=$("$program" help 2>/dev/null | sed -n 's/^  \([a-z]\+\)  .*/\1/p')
   fi
   case $previous in
-    --*) words=$(sed -n "s/^  $previous \([^ ]*|[^ ]*\).*/\1/p" <<<"$help" | tr '|' ' ') ;;
+    --*) words=$(sed -n "s/^  $previous \([^ ]* \+\)\?\([^ :]*|[^ :]*\).*/\2/p" <<<"$help" | tr '|' ' ') ;;
   esac
   if [ -z "$words" ] && [ "$COMP_CWORD" = 2 ] && [[ $word != -* ]]; then
     words=$(sed -n '1s/.*\] \([a-z]*|[a-z|]*\).*/\1/p' <<<"$help" | tr '|' ' ')
