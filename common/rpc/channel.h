@@ -19,7 +19,8 @@
  * time it is called. In a call that goes well it is called once, and writes to the place that is
  * sent.
  *
- * Deadlines are strict: a call ends when its deadline has passed. A tenth of it, at most 100 ms, is
+ * Deadlines are strict: a call ends when its deadline has passed; but an answer that has come is
+ * taken, however late the caller waits for it. A tenth of it, at most 100 ms, is
  * kept for the server's answer that says what it was waiting for.
  *
  * Threads: a channel is internally locked (calls on it may run in any threads); a call and a stub

@@ -274,7 +274,9 @@ enum request_state channel_wait(
 		if (channel->reading || rpc_url_is_tls(channel->url))
 			wait_until(channel, until_ns);
 		else
-			read_once(channel, wait_ms);
+			/* What has come is looked at even where no time is left: with 0 nng would
+			 * not. */
+			read_once(channel, wait_ms > 0 ? wait_ms : 1);
 	} else if (request->state != REQUEST_ANSWERED && !channel->link) {
 		if (channel->connecting)
 			wait_until(channel, until_ns);

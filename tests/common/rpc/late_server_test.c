@@ -5,6 +5,7 @@
 #include "tests/support/suite.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,41 @@ START_TEST(a_call_ends_at_its_deadline)
 	rpc_call_free(call);
 	rpc_channel_close(channel);
 	echo_close(&echo, server);
+}
+END_TEST
+
+static atomic_uint_fast64_t time_ns = 1;
+
+static uint64_t now_ns(const struct clock *clock)
+{
+	(void)clock;
+	return atomic_load(&time_ns);
+}
+
+START_TEST(an_answer_that_has_come_is_taken_however_late)
+{
+	static const struct clock clock = {.now_ns = now_ns};
+	const struct rpc_channel_options options = {.clock = &clock};
+	struct error err;
+	struct rpc_server_stats stats = {0};
+	struct rpc_call_traffic traffic;
+	struct rpc_reply reply;
+	Marquee__Ps__V1__PullRequest body;
+	server = echo_open(&echo, &echo_any_port);
+	struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
+	struct rpc_call *call = echo_call_new(channel);
+	const struct rpc_request request = echo_request(&body, "here", 4, WAIT_MS);
+	assert_ok(rpc_call_start(call, &request, &err), &err);
+	while (stats.requests < 2) /* the other one was the channel's own */
+		rpc_server_stats(server, &stats);
+	echo_close(&echo, server); /* it is out */
+	atomic_fetch_add(&time_ns, UINT64_C(2000000) * WAIT_MS);
+	assert_ok(rpc_call_wait(call, &reply, &err), &err);
+	ck_assert_uint_eq(reply.raw.size, 4);
+	rpc_call_traffic(call, &traffic);
+	ck_assert_uint_eq(traffic.messages, 2);
+	rpc_call_free(call);
+	rpc_channel_close(channel);
 }
 END_TEST
 
@@ -246,6 +282,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {a_call_ends_at_its_deadline,
+		an_answer_that_has_come_is_taken_however_late,
 		an_attempt_without_an_answer_is_repeated,
 		a_message_that_the_server_does_not_read_is_queued_once,
 		no_server_at_the_address_is_said_with_the_address,
