@@ -4,6 +4,7 @@
 #include "common/checkpoint/publish.h"
 #include "common/checkpoint/sealed_json.h"
 #include "common/model/model_record.h"
+#include "inference/export_about.h"
 #include "inference/export_movies.h"
 #include "inference/export_onnx.h"
 #include "inference/export_tables.h"
@@ -11,7 +12,6 @@
 #include "inference/movie_changes.h"
 
 #include <dirent.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,79 +191,17 @@ static enum status write_catalog(struct export *export, struct error *err)
 	return status;
 }
 
-static json_t *vocabulary_to_json(const struct vocabulary *vocabulary)
-{
-	json_t *words = json_array();
-	for (uint32_t i = 0; i < vocabulary->count; i++)
-		json_array_append_new(words, json_string(vocabulary_entry(vocabulary, i)));
-	return words;
-}
-
-/* JSON has no infinities: a diverged training is told here at the latest. */
-static enum status check_unknown(const struct export *export, struct error *err)
-{
-	for (uint32_t t = 0; t < model_table_count(export->model); t++) {
-		const struct model_table *table = model_table(export->model, t);
-		const float *row = export->unknown[t].row;
-		for (uint32_t i = 0; row && i < table->dim; i++)
-			if (!isfinite(row[i]))
-				return error_set(err, STATUS_FAILED_PRECONDITION,
-					"%s: table '%s' does not hold numbers: the training "
-					"diverged, try a lower --learning-rate",
-					export->from.path, table->name);
-	}
-	return STATUS_OK;
-}
-
-/* A float is exact as a double, and a double is written with all its digits. */
-static json_t *row_to_json(const float *row, uint32_t dim)
-{
-	json_t *values = json_array();
-	for (uint32_t i = 0; i < dim; i++)
-		json_array_append_new(values, json_real((double)row[i]));
-	return values;
-}
-
-static void add_unknown(json_t *json, const struct export *export)
-{
-	json_t *rows = json_object(), *marks = json_object();
-	for (uint32_t t = 0; t < model_table_count(export->model); t++) {
-		const struct model_table *table = model_table(export->model, t);
-		if (!export->unknown[t].row)
-			continue;
-		json_object_set_new(
-			rows, table->name, row_to_json(export->unknown[t].row, table->dim));
-		json_object_set_new(marks, table->name, json_boolean(export->unknown[t].trained));
-	}
-	json_object_set_new(json, "unknown", rows);
-	json_object_set_new(json, "unknown_trained", marks);
-}
-
 static enum status write_about(struct export *export, struct error *err)
 {
 	char path[PATH_SIZE];
+	const struct export_about about = {.manifest = &export->about,
+		.checkpoint = export->from.path,
+		.model = export->model,
+		.catalog = &export->catalog,
+		.unknown = export->unknown,
+		.rows = export->rows};
 	enum status status = path_join(path, export->partial, MODEL_JSON_NAME, err);
-	if (status == STATUS_OK)
-		status = check_unknown(export, err);
-	if (status != STATUS_OK)
-		return status;
-	json_t *json = manifest_to_json(&export->about);
-	json_t *ages = json_array();
-	for (size_t i = 0; i < AGE_BUCKET_COUNT; i++)
-		json_array_append_new(ages, json_integer(age_buckets[i]));
-	json_object_set_new(json, "format", json_string(MODEL_DIRECTORY_FORMAT));
-	json_object_set_new(json, "format_version", json_integer(MODEL_DIRECTORY_FORMAT_VERSION));
-	json_object_set_new(json, "rows", json_string(row_type_name(export->rows)));
-	json_object_set_new(json, "genders", json_pack("[s, s]", "M", "F"));
-	json_object_set_new(json, "ages", ages);
-	json_object_set_new(
-		json, "occupations", vocabulary_to_json(&export->catalog.occupation_names));
-	json_object_set_new(json, "genres", vocabulary_to_json(&export->catalog.genres));
-	json_object_set_new(json, "words", vocabulary_to_json(&export->catalog.words));
-	add_unknown(json, export);
-	status = sealed_json_write(path, json, err);
-	json_decref(json);
-	return status;
+	return status == STATUS_OK ? export_about_write(&about, path, err) : status;
 }
 
 /* What the checkpoint's manifest says, without its files and what only training needs. */
