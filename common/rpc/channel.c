@@ -81,6 +81,7 @@ static enum status make_dialer(
 			err, rpc_status_from_nng(rv), "cannot connect: %s", nng_strerror(rv));
 	/* A host that vanished is noticed; the other transports do not know the option. */
 	(void)nng_stream_dialer_set_bool(channel->dialer, NNG_OPT_TCP_KEEPALIVE, true);
+	(void)nng_stream_dialer_set_bool(channel->dialer, NNG_OPT_TCP_NODELAY, true);
 	return rpc_url_is_tls(channel->url) ? set_dialer_tls(channel, tls, err) : STATUS_OK;
 }
 

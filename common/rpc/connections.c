@@ -356,6 +356,9 @@ enum status connections_listen(struct connections *connections, const char *url,
 		return listen_error(rv, err);
 	/* A client that vanished is noticed; the other transports do not know the option. */
 	(void)nng_stream_listener_set_bool(connections->listener, NNG_OPT_TCP_KEEPALIVE, true);
+	/* With TLS nng 1.5.2 leaves it off: a message's last piece would wait for the peer's ack.
+	 */
+	(void)nng_stream_listener_set_bool(connections->listener, NNG_OPT_TCP_NODELAY, true);
 	if (rpc_url_is_tls(url)) {
 		enum status status = set_tls(connections->listener, tls, err);
 		if (status != STATUS_OK)

@@ -4,14 +4,18 @@
 #include "tests/common/rpc/echo_service.h"
 #include "tests/support/suite.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#define WAIT_MS	 10000u
-#define SHORT_MS 500u
-#define ROUNDS	 40u
-#define GONE_S	 5.0
+#define WAIT_MS	    10000u
+#define SHORT_MS    500u
+#define ROUNDS	    40u
+#define GONE_S	    5.0
+#define DESCRIPTORS 1024
 
 static char directory[] = "rpc_tls_test.XXXXXX";
 
@@ -77,6 +81,41 @@ START_TEST(calls_go_through_tls)
 	ck_assert_uint_eq(reply.raw.size, sizeof(bytes));
 	ck_assert_mem_eq(reply.raw.data, bytes, sizeof(bytes));
 	rpc_call_free(call);
+	rpc_channel_close(channel);
+	close_tls(server);
+}
+END_TEST
+
+/* This process's TCP connections, both ends of each. */
+static unsigned int count_connections(unsigned int *ret_undelayed)
+{
+	unsigned int count = 0;
+	*ret_undelayed = 0;
+	for (int descriptor = 0; descriptor < DESCRIPTORS; descriptor++) {
+		struct sockaddr_in peer;
+		socklen_t size = sizeof(peer), value_size = sizeof(int);
+		int value = 0;
+		if (getpeername(descriptor, (struct sockaddr *)&peer, &size) != 0 ||
+			peer.sin_family != AF_INET)
+			continue;
+		count++;
+		ck_assert_int_eq(
+			getsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &value, &value_size), 0);
+		*ret_undelayed += value != 0;
+	}
+	return count;
+}
+
+/* Else the last piece of a message waits until the peer's system acknowledges the one before. */
+START_TEST(no_piece_of_a_message_waits_for_an_acknowledgement)
+{
+	struct rpc_server *server = open_tls(NULL);
+	struct rpc_tls tls = {.ca_file = server_identity.cert};
+	struct rpc_channel_options options = {.tls = &tls, .connect_ms = WAIT_MS};
+	struct rpc_channel *channel = echo_connect(rpc_server_url(server), &options);
+	unsigned int undelayed;
+	ck_assert_uint_eq(count_connections(&undelayed), 2);
+	ck_assert_uint_eq(undelayed, 2);
 	rpc_channel_close(channel);
 	close_tls(server);
 }
@@ -161,6 +200,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const cases[] = {calls_go_through_tls,
+		no_piece_of_a_message_waits_for_an_acknowledgement,
 		a_server_with_another_certificate_is_not_trusted_and_that_is_said,
 		mutual_tls_admits_only_the_authoritys_clients,
 		a_client_that_goes_at_once_leaves_nothing_behind,
