@@ -248,9 +248,27 @@ bool job_is_over(const struct job *job)
 	return true;
 }
 
+enum status job_begin_restore(struct job *job, struct error *err)
+{
+	if (job->started)
+		return error_set(err, STATUS_FAILED_PRECONDITION,
+			"step %llu has begun: tables are restored before the first push",
+			(unsigned long long)job->spec.first_step);
+	job->restoring++;
+	return STATUS_OK;
+}
+
+void job_end_restore(struct job *job)
+{
+	job->restoring--;
+}
+
 enum status job_check_push(const struct job *job, uint32_t worker, uint64_t step, struct error *err)
 {
 	uint64_t clock = job->members[worker].clock;
+	if (job->restoring > 0)
+		return error_set(
+			err, STATUS_UNAVAILABLE, "rows of a checkpoint are still being restored");
 	if (job->spec.mode == JOB_SYNC && step == clock && step == job->next_step)
 		return STATUS_OK;
 	if (job->spec.mode != JOB_SYNC && step < UINT64_MAX / 2)

@@ -77,9 +77,11 @@ struct job {
 	uint64_t last_heard_ns;
 	uint64_t pushes_applied;
 	uint64_t repeats_answered;
-	bool applying; /* sync: step next_step is being applied */
-	bool started;  /* a push has been accepted */
-	bool has_cut;  /* the store holds the cut of step cut_step */
+	bool applying;	    /* sync: step next_step is being applied */
+	bool started;	    /* a push has been accepted */
+	uint32_t restoring; /* calls that write what a checkpoint has: no push is accepted meanwhile
+			     */
+	bool has_cut;	    /* the store holds the cut of step cut_step */
 	uint64_t cut_step;
 	struct error failure;	     /* not OK: the tables are broken, every step call gets this */
 	struct step_call *calls;     /* those who wait for an answer: pserver/step_calls.c */
@@ -121,7 +123,15 @@ void job_leave(struct job *job, uint32_t worker);
 /* Every worker has been there and has left. */
 bool job_is_over(const struct job *job);
 
-/* Whether worker may push this step now; for a push that is new. */
+/*
+ * Around a call that writes what a checkpoint has, outside the lock. FAILED_PRECONDITION when a
+ * push has been accepted. Until it ends none is: a call whose repeat has been answered long since
+ * does not write over what was pushed after that.
+ */
+MUST_CHECK enum status job_begin_restore(struct job *job, struct error *err);
+void job_end_restore(struct job *job);
+
+/* Whether worker may push this step now; for a push that is new. UNAVAILABLE: not yet. */
 MUST_CHECK enum status job_check_push(
 	const struct job *job, uint32_t worker, uint64_t step, struct error *err);
 /* The push is accepted: its number, the start, the clock (sync). */

@@ -191,26 +191,37 @@ void ps_snapshot(Marquee__Ps__V1__ParameterServer_Service *service,
 		rpc_server_call_fail_with(closure_data, &err);
 }
 
-static enum status check_not_started(const struct job *job, bool started, struct error *err)
+/*
+ * As hold_job(), for worker 0 before the first push. Until release_restored(), which comes before
+ * the answer, no push is accepted.
+ */
+static enum status hold_to_restore(struct ps_server *server, struct rpc_server_call *call,
+	const char *what, struct job **ret, struct error *err)
 {
-	if (!started)
-		return STATUS_OK;
-	return error_set(err, STATUS_FAILED_PRECONDITION,
-		"step %llu has begun: tables are restored before the first push",
-		(unsigned long long)job->spec.first_step);
+	enum status status = ps_lock_job(server, call, ret, err);
+	if (status != STATUS_OK)
+		return status;
+	status = check_is_first(call, what, err);
+	if (status == STATUS_OK)
+		status = job_begin_restore(*ret, err);
+	pthread_mutex_unlock(&server->lock);
+	if (status != STATUS_OK)
+		ps_job_release(*ret);
+	return status;
 }
 
-static enum status restore(struct job *job, bool started,
-	const Marquee__Ps__V1__RestoreRequest *input, struct rpc_server_call *call,
-	struct error *err)
+static void release_restored(struct ps_server *server, struct job *job)
 {
-	enum status status = check_is_first(call, "restore rows", err);
-	if (status != STATUS_OK)
-		return status;
-	status = check_not_started(job, started, err);
-	if (status != STATUS_OK)
-		return status;
-	status = check_table(job, input->table, err);
+	pthread_mutex_lock(&server->lock);
+	job_end_restore(job);
+	pthread_mutex_unlock(&server->lock);
+	ps_job_release(job);
+}
+
+static enum status restore(struct job *job, const Marquee__Ps__V1__RestoreRequest *input,
+	const struct rpc_server_call *call, struct error *err)
+{
+	enum status status = check_table(job, input->table, err);
 	if (status != STATUS_OK)
 		return status;
 	struct rpc_bytes raw = rpc_server_call_raw(call);
@@ -232,12 +243,10 @@ void ps_restore(Marquee__Ps__V1__ParameterServer_Service *service,
 	Marquee__Ps__V1__RestoreReply reply = MARQUEE__PS__V1__RESTORE_REPLY__INIT;
 	struct error err;
 	struct job *job;
-	enum status status = ps_lock_job(server, closure_data, &job, &err);
+	enum status status = hold_to_restore(server, closure_data, "restore rows", &job, &err);
 	if (status == STATUS_OK) {
-		bool started = job->started;
-		pthread_mutex_unlock(&server->lock);
-		status = restore(job, started, input, closure_data, &err);
-		ps_job_release(job);
+		status = restore(job, input, closure_data, &err);
+		release_restored(server, job);
 	}
 	if (status == STATUS_OK)
 		closure(&reply, closure_data);
@@ -270,15 +279,19 @@ void ps_digest(Marquee__Ps__V1__ParameterServer_Service *service,
 	ps_job_release(job);
 }
 
-static enum status restore_examples(struct job *job, bool started, uint64_t examples,
-	const struct rpc_server_call *call, struct error *err)
+/* Counts that are read have all rounds of the pool. */
+static enum status hold_to_audit(struct ps_server *server, struct rpc_server_call *call,
+	bool restores, struct job **ret, struct error *err)
 {
-	enum status status = check_is_first(call, "restore the tables' counts", err);
-	if (status == STATUS_OK)
-		status = check_not_started(job, started, err);
-	for (uint32_t t = 0; status == STATUS_OK && t < job->spec.table_count; t++)
-		store_set_examples(job->store, t, examples);
-	return status;
+	if (restores)
+		return hold_to_restore(server, call, "restore the tables' counts", ret, err);
+	enum status status = ps_lock_job(server, call, ret, err);
+	if (status != STATUS_OK)
+		return status;
+	/* A late repeat of Cut may have ended a round early: its rest waits for others. */
+	ps_flush_pool(server, *ret);
+	pthread_mutex_unlock(&server->lock);
+	return STATUS_OK;
 }
 
 void ps_audit(Marquee__Ps__V1__ParameterServer_Service *service,
@@ -288,29 +301,24 @@ void ps_audit(Marquee__Ps__V1__ParameterServer_Service *service,
 	struct ps_server *server = (struct ps_server *)service;
 	struct error err;
 	struct job *job;
-	enum status status = ps_lock_job(server, closure_data, &job, &err);
-	if (status != STATUS_OK) {
+	if (hold_to_audit(server, closure_data, input->restore, &job, &err) != STATUS_OK) {
 		rpc_server_call_fail_with(closure_data, &err);
 		return;
 	}
-	const bool started = job->started;
-	/* A late repeat of Cut may have ended a round early: its rest waits for others. */
-	if (!input->restore)
-		ps_flush_pool(server, job);
-	pthread_mutex_unlock(&server->lock);
 	Marquee__Ps__V1__AuditReply reply = MARQUEE__PS__V1__AUDIT_REPLY__INIT;
 	uint64_t examples[JOB_TABLES_MAX];
-	if (input->restore)
-		status = restore_examples(job, started, input->examples, closure_data, &err);
-	for (uint32_t t = 0; t < job->spec.table_count; t++)
-		examples[t] = store_examples(job->store, t);
 	reply.n_examples = job->spec.table_count;
 	reply.examples = examples;
-	if (status == STATUS_OK)
-		closure(&reply, closure_data);
+	for (uint32_t t = 0; t < job->spec.table_count; t++) {
+		if (input->restore)
+			store_set_examples(job->store, t, input->examples);
+		examples[t] = store_examples(job->store, t);
+	}
+	if (input->restore)
+		release_restored(server, job);
 	else
-		rpc_server_call_fail_with(closure_data, &err);
-	ps_job_release(job);
+		ps_job_release(job);
+	closure(&reply, closure_data);
 }
 
 /* The parts of a StatsReply that have to live until it is packed. */

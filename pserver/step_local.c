@@ -9,6 +9,9 @@ static enum status check_step(
 			server->shard_index);
 	if (job->failure.status != STATUS_OK)
 		return error_set(err, job->failure.status, "%s", job->failure.message);
+	if (job->restoring > 0)
+		return error_set(err, STATUS_UNAVAILABLE,
+			"shard %u is still restoring rows of a checkpoint", server->shard_index);
 	if (job->next_step != step || job->applying || job->pushes)
 		return error_set(err, STATUS_FAILED_PRECONDITION,
 			"shard %u is at step %llu, not at step %llu, or has begun it",
