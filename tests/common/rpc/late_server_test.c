@@ -13,11 +13,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define WAIT_MS	   10000u
-#define SHORT_MS   150u
-#define ATTEMPT_MS 50u
-#define PEERS_MAX  64
-#define LARGE	   ((size_t)32 << 20) /* more than the system takes for a peer that does not read */
+#define WAIT_MS	    10000u
+#define SHORT_MS    150u
+#define PATIENCE_MS 500u /* an answer takes less, also under valgrind */
+#define ATTEMPT_MS  50u
+#define PEERS_MAX   64
+#define LARGE	    ((size_t)32 << 20) /* more than the system takes for a peer that does not read */
 
 static struct echo_service echo;
 static struct rpc_server *server;
@@ -109,7 +110,7 @@ START_TEST(a_message_that_the_server_does_not_read_is_queued_once)
 	Marquee__Ps__V1__PushRequest push;
 	Marquee__Ps__V1__PullRequest pull;
 	const struct rpc_server_options one_call = {.url = "tcp://127.0.0.1:0", .max_calls = 1};
-	const struct rpc_channel_options options = {.attempt_ms = ATTEMPT_MS};
+	const struct rpc_channel_options options = {.attempt_ms = PATIENCE_MS};
 	unsigned char *bytes = calloc(1, LARGE);
 	ck_assert_ptr_nonnull(bytes);
 	server = echo_open(&echo, &one_call);
@@ -120,7 +121,7 @@ START_TEST(a_message_that_the_server_does_not_read_is_queued_once)
 	assert_ok(rpc_call_start(held, &request, &err), &err);
 	echo_wait_for(&echo, 1);
 	/* From now on the server does not read. */
-	request = echo_request(&pull, bytes, LARGE, 4 * SHORT_MS);
+	request = echo_request(&pull, bytes, LARGE, 4 * PATIENCE_MS);
 	ck_assert_int_ne(rpc_call_blocking(large, &request, &reply, &err), STATUS_OK);
 	rpc_call_traffic(large, &traffic);
 	ck_assert_uint_eq(traffic.messages, 1);

@@ -64,6 +64,17 @@ static enum status try_to_connect(struct rpc_server *server, const struct rpc_tl
 	return status;
 }
 
+/* A slow machine needs more time to come to what is to be said. */
+static void assert_refused_with(
+	struct rpc_server *server, const struct rpc_tls *tls, const char *said)
+{
+	struct error err = {0};
+	for (uint32_t connect_ms = SHORT_MS; connect_ms < 2 * WAIT_MS && !strstr(err.message, said);
+		connect_ms *= 2)
+		ck_assert_int_eq(try_to_connect(server, tls, connect_ms, &err), STATUS_UNAVAILABLE);
+	ck_assert_msg(strstr(err.message, said) != NULL, "%s", err.message);
+}
+
 START_TEST(calls_go_through_tls)
 {
 	struct error err;
@@ -123,11 +134,9 @@ END_TEST
 
 START_TEST(a_server_with_another_certificate_is_not_trusted_and_that_is_said)
 {
-	struct error err;
 	struct rpc_server *server = open_tls(NULL);
 	struct rpc_tls tls = {.ca_file = stranger.cert};
-	assert_fails(try_to_connect(server, &tls, SHORT_MS, &err), STATUS_UNAVAILABLE, &err,
-		"TLS failed: --tls-ca");
+	assert_refused_with(server, &tls, "TLS failed: --tls-ca");
 	close_tls(server);
 }
 END_TEST
@@ -141,8 +150,7 @@ START_TEST(mutual_tls_admits_only_the_authoritys_clients)
 	struct rpc_tls nobody = {.ca_file = server_identity.cert};
 	assert_ok(try_to_connect(server, &known, WAIT_MS, &err), &err);
 	ck_assert_int_eq(try_to_connect(server, &unknown, SHORT_MS, &err), STATUS_UNAVAILABLE);
-	assert_fails(try_to_connect(server, &nobody, SHORT_MS, &err), STATUS_UNAVAILABLE, &err,
-		"certificate");
+	assert_refused_with(server, &nobody, "certificate");
 	close_tls(server);
 }
 END_TEST
